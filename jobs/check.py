@@ -1,0 +1,47 @@
+"""Find every bad row of a manifest without rendering any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from manifests.columns import ColumnMap
+from manifests.errors import ManifestError
+from manifests.files import find_files
+from manifests.row import BadRow
+from manifests.rows import parse_rows
+from manifests.validate import RowRules
+
+
+def check_manifest(
+    paths: Sequence[str], columns: ColumnMap, model: str | None, limit: int | None
+) -> Iterator[tuple[int, str | None]]:
+    """For every row how many were read so far, and `file:line: field: reason` if it is bad.
+
+    With a model, sizes and arguments are checked against it; its weights are not loaded.
+    Raises ManifestError where a file cannot be read or holds no row, ModelError where the model cannot be described.
+    """
+    files = find_files(paths)
+    rules = _rules(model)
+    count = 0
+    for row in parse_rows(files, columns, rules, limit):
+        count += 1
+        yield count, row.line() if isinstance(row, BadRow) else None
+    if not count:
+        raise ManifestError(f"{', '.join(paths)}: no row in it; a manifest needs at least one")
+
+
+def _rules(model: str | None) -> RowRules:
+    if model is None:
+        return RowRules()
+    from workers.model import inspect_model  # loads diffusers
+
+    facts = inspect_model(model)
+    defaults = {name: value for name, value in asdict(facts.defaults).items() if value is not None}
+    return RowRules(
+        **defaults,
+        size_multiple=facts.size_multiple,
+        parameters=facts.parameters,
+        min_images=facts.min_images,
+        max_images=facts.max_images,
+    )

@@ -1,0 +1,117 @@
+"""The command line: parse, call, print, exit. Every command's work is done elsewhere.
+
+Exit status: 0 all rendered; 1 stopped before the end (130 by Ctrl-C); 2 nothing could be rendered as asked;
+3 finished, some rows are in the errors table.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import tempfile
+from typing import Any
+
+import click
+
+from jobs.check import check_manifest
+from jobs.demo import demo_spec
+from jobs.dry_run import describe
+from jobs.options import merge_config, spec_options
+from jobs.progress import display_for
+from jobs.run import Summary
+from jobs.run import render as run_job
+from jobs.spec import JobSpec, make_spec
+from jobs.status import read_status
+from manifests.columns import ColumnMap
+from manifests.errors import RenderayError
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="renderay", prog_name="renderay")
+def cli() -> None:
+    """Render manifests of prompts on every GPU of a Ray cluster; leaves Parquet: pictures, and what each step cost."""
+
+
+@cli.command()
+@click.argument("manifest", nargs=-1)
+@spec_options()
+@click.option("--config", metavar="FILE.yaml", help="options by name, one a line; the command line wins")
+@click.option("--dry-run", is_flag=True, help="look at everything, load no model, write nothing")
+def render(manifest: tuple[str, ...], config: str | None, dry_run: bool, **options: Any) -> None:
+    """Render MANIFEST... into --out; the same command again resumes, and renders only what is missing."""
+    spec = make_spec(**merge_config(config, {"manifest": manifest, **options}))
+    if dry_run:
+        click.echo(describe(spec))
+        return
+    _finish(spec)
+
+
+@cli.command()
+@click.argument("manifest", nargs=-1, required=True)
+@click.option("--model", metavar="REF", help="check sizes and arguments against this model too")
+@click.option("--column", multiple=True, metavar="CANONICAL=NAME", help="read a canonical column from another")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="look at the first N rows only")
+def check(manifest: tuple[str, ...], model: str | None, column: tuple[str, ...], limit: int | None) -> None:
+    """Print every bad row of MANIFEST... as file:line: field: reason; renders nothing."""
+    rows = bad = 0
+    for row, fault in check_manifest(manifest, ColumnMap(column), model, limit):
+        rows = row
+        if fault is not None:
+            bad += 1
+            click.echo(fault)
+    click.echo(f"{rows} rows, {bad} bad", err=True)
+    sys.exit(3 if bad else 0)
+
+
+@cli.command()
+@click.argument("out")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def status(out: str, as_json: bool) -> None:
+    """Show what is done, failed and left of the job in OUT, while it runs or after."""
+    found = read_status(out)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
+
+
+@cli.command()
+@click.option("--out", metavar="URI", help="output folder; a new one in the current folder by default")
+def demo(out: str | None) -> None:
+    """Render a small manifest with a tiny model on this machine: no GPU, no download, about a minute."""
+    spec = demo_spec(out or tempfile.mkdtemp(prefix="renderay-demo-", dir="."))
+    click.echo(f"renderay render {' '.join(spec.manifest)} --model {spec.model} --out {spec.out}")
+    _finish(spec)
+
+
+def _finish(spec: JobSpec) -> None:
+    summary = run_job(spec, display_for())
+    click.echo(_report(summary))
+    sys.exit(summary.exit_code)
+
+
+def _report(summary: Summary) -> str:
+    failed = f"; {summary.failed} failed, see {summary.out}/errors" if summary.failed else ""
+    new = f"{summary.rendered} rendered now" if summary.rendered else "nothing left to render"
+    return (
+        f"{summary.done} of {summary.rows} rows done, {summary.pictures} pictures, {new} "
+        f"in {summary.seconds:.1f} s{failed}\n{summary.out}"
+    )
+
+
+def main() -> None:
+    """The `renderay` command: a RenderayError is one line on standard error, anything else a bug with a traceback."""
+    try:
+        cli.main(prog_name="renderay", standalone_mode=False)
+    except RenderayError as error:
+        click.echo(f"renderay: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("renderay: interrupted; the same command resumes", err=True)
+        sys.exit(130)
+    except Exception:
+        logging.getLogger("renderay.driver").exception("unexpected")
+        raise

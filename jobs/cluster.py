@@ -1,0 +1,85 @@
+"""Join a Ray cluster, or start one on this machine for the time of a job."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import attention
+import manifests
+import workers
+from jobs.spec import JobSpec
+from manifests.errors import SpecError
+
+_OBJECT_STORE_BYTES = 256 << 20  # leases and summaries pass through it, never pixels
+_SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
+_SECRET_PREFIXES = ("AWS_",)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the job renders on: `device` is "cuda" or "cpu"; `workers` how many of them; `cores_per_worker` CPU cores."""
+
+    device: str
+    workers: int
+    cores_per_worker: int
+
+
+@contextlib.contextmanager
+def connected(spec: JobSpec) -> Iterator[Resources]:
+    """Be connected to Ray. SpecError where the cluster cannot be reached or has no GPU although some were asked for."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    options: dict[str, object] = {"address": spec.address} if spec.address else _local_options(spec)
+    packages = [os.path.dirname(str(package.__file__)) for package in (manifests, attention, workers)]
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # notices of Ray's own, not of the job
+            ray.init(
+                **options,
+                runtime_env={"py_modules": packages},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = spec.address or "on this machine"
+        raise SpecError(f"Ray {where}: cannot be reached: {' '.join(str(error).split())[:300]}") from error
+    try:
+        yield _resources(spec, ray.cluster_resources())
+    finally:
+        ray.shutdown()
+
+
+def _local_options(spec: JobSpec) -> dict[str, object]:
+    options: dict[str, object] = {
+        "address": "local",
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+    }
+    cores = len(os.sched_getaffinity(0))
+    options["num_cpus"] = max(cores, spec.workers or 0)
+    return options
+
+
+def _resources(spec: JobSpec, cluster: dict[str, float]) -> Resources:
+    gpus, cpus = int(cluster.get("GPU", 0)), int(cluster.get("CPU", 1))
+    if spec.gpus and gpus < 1:
+        raise SpecError(f"gpus {spec.gpus}: Ray sees no GPU here; leave --gpus out, or give --address of a cluster")
+    if gpus and spec.gpus != 0:
+        workers_wanted = spec.workers or spec.gpus or gpus
+        return Resources("cuda", workers_wanted, max(1, cpus // max(1, gpus)))
+    return Resources("cpu", spec.workers or max(1, cpus), 1)
+
+
+def secrets() -> dict[str, str]:
+    """Credentials of this process that workers on other machines need; they travel in memory, never in a file."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _SECRETS or name.startswith(_SECRET_PREFIXES)
+    }

@@ -1,0 +1,243 @@
+"""The driver's loop: hand out leases, commit what comes back, replace what dies.
+
+    planner ──lease──> pool ──LeaseResult──> commit log (durable) ──> publish ──> ledger
+                        └──death──> breadcrumb ──> strike (durable) ──> planner
+
+Only the driver writes the log and moves files into the tables.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from jobs.commits import CommitLog, Record, lease_record, strike_record
+from jobs.ledger import Ledger
+from jobs.planner import GivenUp, LeasePlanner
+from jobs.pool import Event, Member, WorkerPool
+from jobs.publish import Publisher
+from jobs.sizing import LeaseSizer
+from manifests.errors import AttentionError, JobStopped, ModelError, OutputMismatch
+from manifests.plan import Lease, shape_of
+from manifests.row import BadRow
+from manifests.storage import Location
+from workers.breadcrumb import breadcrumb_location, read_breadcrumb
+from workers.records import bad_row_record
+from workers.settings import Decisions, LeaseResult, WorkerFacts
+from workers.tables import TableWriter
+
+_MAX_BARREN_DEATHS = 4  # deaths in a row without one finished lease, while loading or writing
+_WAIT_SECONDS = 0.5
+_ERRORS_PER_FILE = 1000
+
+log = logging.getLogger("renderay.driver")
+
+
+class Job(Protocol):
+    """What the loop asks of the job it drives."""
+
+    def admit(self, facts: WorkerFacts) -> Decisions | None:
+        """Check a loaded worker's model; the decisions that hold for its GPU model, None where there are none yet."""
+
+    def adopt(self, facts: WorkerFacts, decisions: Decisions) -> None:
+        """Keep what a worker decided for all workers of its GPU model, now and on resume."""
+
+    def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
+        """The planner, once the model is known."""
+
+
+@dataclass
+class Driver:
+    """One run over one job; `on_turn` is called about twice a second, and more often when much happens."""
+
+    out: Location
+    run_id: str
+    job: Job
+    ledger: Ledger
+    commits: CommitLog
+    publisher: Publisher
+    sizer: LeaseSizer
+    pool: WorkerPool
+    extra: dict[str, str]
+    stall_timeout: float
+    on_turn: Callable[[], None]
+    planner: LeasePlanner | None = None
+    _barren_deaths: int = 0
+    _results: list[LeaseResult] = field(default_factory=list)
+    _leases: dict[str, Lease] = field(default_factory=dict)
+    _error_files: int = 0
+
+    def run(self, workers: int) -> None:
+        """Render until nothing is left. ModelError, AttentionError, JobStopped where that cannot be."""
+        for _ in range(workers):
+            self.pool.start()
+        while not self._finished():
+            for event in self.pool.events(_WAIT_SECONDS):
+                self._on_event(event)
+            for member in self.pool.stalled(self.stall_timeout):
+                self._bury(member, f"no progress for {self.stall_timeout:.0f} s")
+            self._hand_out()
+            self._commit()
+            self.on_turn()
+
+    def _finished(self) -> bool:
+        return self.planner is not None and self.planner.exhausted and not self.pool.in_flight() and not self._results
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == "loaded":
+            self._on_loaded(event.member)
+        elif event.kind == "decided":
+            self._on_decided(event.member, event.value)
+        elif event.kind == "finished" and event.lease is not None:
+            self._results.append(event.value)
+            self._leases[event.value.lease_id] = event.lease
+            self._barren_deaths = 0
+        elif event.kind == "died":
+            self._on_death(event.member, event.value)
+
+    def _on_loaded(self, member: Member) -> None:
+        assert member.facts is not None
+        decisions = self.job.admit(member.facts)
+        if decisions is not None:
+            if self.planner is None:
+                self.planner = self.job.make_planner(member.facts, decisions)
+            self.pool.begin(member, decisions)
+        elif not any(other.stage == "deciding" for other in self.pool.members.values()):
+            self.pool.decide(member)  # the others wait, loaded, for what it decides
+
+    def _on_decided(self, member: Member, decisions: Decisions) -> None:
+        assert member.facts is not None
+        self.job.adopt(member.facts, decisions)
+        member.stage = "loaded"
+        for other in list(self.pool.members.values()):
+            if other.stage == "loaded":
+                self._on_loaded(other)
+
+    def _hand_out(self) -> None:
+        if self.planner is None:
+            return
+        while ready := self.pool.ready():
+            lease = self.planner.next_lease(len(self.pool.members))
+            if lease is None:
+                break
+            self.pool.lend(ready[0], lease)
+
+    # deaths
+
+    def _on_death(self, member: Member, error: Exception) -> None:
+        if isinstance(error, ModelError | AttentionError | OutputMismatch):
+            raise error
+        cause = getattr(error, "cause", None) or error
+        if member.leases and not isinstance(cause, OSError):
+            self._bury(member, _one_line(error))
+            return
+        # no row is at fault: the worker died while loading, or could not write
+        self._barren_deaths += 1
+        reason = _one_line(cause)
+        log.warning("%s failed: %s", member.worker_id, reason)
+        if self._barren_deaths >= _MAX_BARREN_DEATHS:
+            what = "write its pictures" if member.leases else "load the model"
+            raise JobStopped(
+                f"stopped: workers failed {self._barren_deaths} times in a row to {what}: {reason}; "
+                f"see {self.out.uri}/_logs; the same command resumes"
+            )
+        for lease in self.pool.remove(member):
+            if self.planner is not None:
+                self.planner.put_back(lease)
+        self.pool.start()
+
+    def _bury(self, member: Member, reason: str) -> None:
+        """Replace a worker that died or hangs over a lease; strike the rows it was rendering."""
+        leases = self.pool.remove(member)
+        crumb = breadcrumb_location(self.out, member.worker_id)
+        found = read_breadcrumb(crumb)
+        crumb.delete()
+        assert self.planner is not None
+        for lease in leases:
+            guilty = found[1] if found and found[0] == lease.lease_id else ()
+            if guilty:
+                log.warning("%s died over rows %s of %s: %s", member.worker_id, guilty, lease.lease_id, reason)
+                self._write([strike_record(guilty, reason, _now())])
+                self.planner.crashed(lease, guilty, reason)
+            else:
+                self.planner.put_back(lease)
+        if not found:
+            log.warning("%s died before it began a batch: %s", member.worker_id, reason)
+            self._barren_deaths += 1
+            if self._barren_deaths >= _MAX_BARREN_DEATHS:
+                raise JobStopped(f"stopped: workers died {self._barren_deaths} times before a batch: {reason}")
+        self.pool.start()
+
+    # commits
+
+    def _commit(self) -> None:
+        """Make all that came back durable in one go, then publish it."""
+        results, self._results = self._results, []
+        results += self._error_results()
+        if not results:
+            return
+        self._write([lease_record(result, _now()) for result in results])
+        self.publisher.publish([file for result in results for file in result.files])
+        for result in results:
+            lease = self._leases.pop(result.lease_id, None)
+            if lease is not None:
+                self.sizer.learn(shape_of(lease.rows[0]), len(lease.rows), result.seconds)
+
+    def _write(self, records: list[Record]) -> None:
+        self.commits.append(records)
+        for record in records:
+            self.ledger.apply(record)
+
+    def _error_results(self) -> list[LeaseResult]:
+        """Errors rows that no worker can write: unreadable manifest rows, and rows that kill workers."""
+        if self.planner is None or not (self.planner.bad_rows or self.planner.given_up):
+            return []
+        rows: list[BadRow | GivenUp] = [*self.planner.bad_rows, *self.planner.given_up]
+        self.planner.bad_rows.clear()
+        self.planner.given_up.clear()
+        return [self._error_result(rows[k : k + _ERRORS_PER_FILE]) for k in range(0, len(rows), _ERRORS_PER_FILE)]
+
+    def _error_result(self, rows: list[BadRow | GivenUp]) -> LeaseResult:
+        lease_id = f"{self.run_id}-e{self._error_files:05d}"
+        self._error_files += 1
+        writer = TableWriter(self.out, "errors", lease_id, self.extra)
+        ordinals = []
+        for row in rows:
+            writer.append(bad_row_record(row) if isinstance(row, BadRow) else _given_up_record(row))
+            ordinals.append(row.ordinal if isinstance(row, BadRow) else row.row.ordinal)
+        file = writer.close()
+        assert file is not None
+        return LeaseResult(lease_id, "driver", (), tuple(sorted(ordinals)), 0, 0.0, (file,))
+
+
+def _given_up_record(given_up: GivenUp) -> dict[str, Any]:
+    row = given_up.row
+    return {
+        "id": row.id,
+        "ordinal": row.ordinal,
+        "source_file": row.source_file,
+        "source_line": row.source_line,
+        "field": None,
+        "stage": "crash",
+        "error_type": "WorkerDied",
+        "message": f"brought down {given_up.strikes} workers, the last so: {given_up.reason}",
+        "traceback": None,
+        "attempts": given_up.strikes,
+        "worker_id": None,
+        "node": socket.gethostname(),
+    }
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines)[:500] or type(error).__name__
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+

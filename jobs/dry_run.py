@@ -1,0 +1,41 @@
+"""What a job would do, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from jobs.commits import new_run_id
+from jobs.job import RenderJob, open_job
+from jobs.spec import JobSpec
+from manifests.row import BadRow
+from manifests.rows import parse_rows
+
+
+def describe(spec: JobSpec) -> str:
+    """The job as it would run: options, manifest, what is done already. Writes nothing, starts no worker."""
+    job = open_job(spec, new_run_id(datetime.now(UTC), "dry"))
+    bad: Counter[str] = Counter()
+    pictures = 0
+    for row in parse_rows(job.files, spec.columns, spec.rules(), spec.limit):
+        if isinstance(row, BadRow):
+            bad[row.field] += 1
+        else:
+            pictures += row.num_images
+    return "\n".join(_lines(job, bad, pictures))
+
+
+def _lines(job: RenderJob, bad: Counter[str], pictures: int) -> list[str]:
+    given = job.spec.model_dump(exclude_unset=True, exclude={"manifest"})
+    lines = [f"{name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()]
+    lines.append(f"manifest: {', '.join(file.location.uri for file in job.files)}")
+    lines.append(f"rows: {job.rows}, of which {sum(bad.values())} bad{_by_field(bad)}; pictures: {pictures}")
+    if job.file.extra:
+        lines.append("columns carried through: " + ", ".join(f"{name} ({kind})" for name, kind in job.file.extra.items()))
+    finished = job.ledger.finished(job.rows)
+    lines.append(f"already in {job.out.uri}: {finished} rows; left: {job.rows - finished}")
+    return lines
+
+
+def _by_field(bad: Counter[str]) -> str:
+    return f" ({', '.join(f'{field}: {count}' for field, count in bad.most_common())})" if bad else ""

@@ -1,0 +1,109 @@
+"""One job on one output folder: its spec, its manifest, its ledger, and what was decided for it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from jobs.card import write_card
+from jobs.commits import read_log
+from jobs.jobfile import (
+    JobFile,
+    describe_model,
+    new_job_file,
+    read_job_file,
+    require_same_job,
+    require_same_model,
+)
+from jobs.ledger import Ledger
+from jobs.planner import LeasePlanner
+from jobs.sizing import LeaseSizer
+from jobs.spec import JobSpec
+from manifests.errors import ManifestError
+from manifests.files import ManifestFile, digest, find_files
+from manifests.plan import cut_blocks
+from manifests.rows import parse_rows
+from manifests.storage import Location, locate
+from manifests.survey import survey
+from manifests.validate import RowRules
+from workers.model import ModelFacts
+from workers.reference import parse_model
+from workers.settings import Decisions, WorkerFacts
+
+
+@dataclass
+class RenderJob:
+    """A job that has been looked at and may be driven. `rows` is how many manifest rows it takes."""
+
+    spec: JobSpec
+    out: Location
+    run_id: str
+    files: list[ManifestFile]
+    file: JobFile
+    ledger: Ledger
+    sizer: LeaseSizer
+    rows: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether an earlier run finished every row and published it."""
+        return self.ledger.ended_rows >= self.rows
+
+    def reload(self) -> None:
+        """Read the log again, once the lock is held."""
+        self.ledger = Ledger(read_log(self.out))
+
+    def admit(self, facts: WorkerFacts) -> Decisions | None:
+        """Check that a worker's model is the job's own; the decisions for its GPU model, if there are any."""
+        if self.file.model:
+            require_same_model(self.out, self.file, facts)
+        return self.file.decisions.get(facts.hardware.kind)
+
+    def adopt(self, facts: WorkerFacts, decisions: Decisions) -> None:
+        """Keep a worker's decisions in job.json, the batch size of the first for every GPU model."""
+        for earlier in self.file.decisions.values():
+            decisions = Decisions(**asdict(decisions) | {"batch_size": earlier.batch_size})
+        self.file.device = facts.hardware.device
+        self.file.model = describe_model(facts)
+        self.file.hardware.append(asdict(facts.hardware))
+        self.file.decisions[facts.hardware.kind] = decisions
+        self.file.write(self.out)
+        write_card(self.out, self.file)
+
+    def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
+        """Read the manifest under the model's rules."""
+        rows = parse_rows(self.files, self.spec.columns, model_rules(self.spec, facts.model), self.spec.limit)
+        blocks = cut_blocks(rows, decisions.batch_size)
+        return LeasePlanner(blocks, self.ledger, self.sizer, self.run_id, self.rows)
+
+
+def model_rules(spec: JobSpec, model: ModelFacts) -> RowRules:
+    """What a row may say to this model in this job."""
+    defaults = {name: value for name, value in asdict(model.defaults).items() if value is not None}
+    return spec.rules(
+        **defaults,
+        size_multiple=model.size_multiple,
+        parameters=model.parameters,
+        min_images=model.min_images,
+        max_images=model.max_images,
+    )
+
+
+def open_job(spec: JobSpec, run_id: str) -> RenderJob:
+    """Look at manifest and output folder; nothing is written.
+
+    Raises ManifestError, ModelError, OutputMismatch or SpecError where the job cannot be.
+    """
+    out = locate(spec.out)
+    parse_model(spec.model)
+    files = find_files(spec.manifest)
+    contents = digest(files)
+    file = read_job_file(out)
+    if file is None:
+        file = new_job_file(spec, contents, survey(files, spec.columns), datetime.now(UTC))
+    else:
+        require_same_job(out, file, spec, contents)
+    rows = min(file.rows, spec.limit or file.rows)
+    if rows == 0:
+        raise ManifestError(f"{', '.join(spec.manifest)}: no row in it; a manifest needs at least one")
+    return RenderJob(spec, out, run_id, files, file, Ledger(read_log(out)), LeaseSizer(spec.lease_seconds), rows)

@@ -1,0 +1,188 @@
+"""What a job is doing, and showing it: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from jobs.ledger import Ledger
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from jobs.pool import WorkerPool
+
+_PLAIN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class WorkerLine:
+    """One worker as shown: its short name, what it does, pictures so far, step of steps."""
+
+    name: str
+    stage: str
+    pictures: int
+    step: int
+    steps: int
+    leases: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The job at one instant. `rate` in pictures a second of this run, `eta` in seconds, None while unknown."""
+
+    rows: int
+    done: int
+    failed: int
+    pictures: int
+    rate: float | None
+    eta: float | None
+    elapsed: float
+    workers: tuple[WorkerLine, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for the heartbeat."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """All of it in one line."""
+        rate = f"{self.rate:.2f} pictures/s" if self.rate else "no rate yet"
+        left = f"about {duration(self.eta)} left" if self.eta is not None else "time left unknown"
+        ready = sum(worker.stage not in ("starting", "loading") for worker in self.workers)
+        return (
+            f"{self.done + self.failed}/{self.rows} rows, {self.failed} failed, {rate}, {left}, "
+            f"{ready}/{len(self.workers)} workers"
+        )
+
+
+@dataclass
+class Progress:
+    """Where this run began: rows finished and pictures made before it, its start, and the first commit."""
+
+    rows: int
+    finished_before: int
+    pictures_before: int
+    started: float
+    first_commit: float | None = None
+    finished_then: int = 0
+    pictures_then: int = 0
+
+
+def snapshot(progress: Progress, ledger: Ledger, pool: WorkerPool, now: float) -> Snapshot:
+    """Take the job's picture. Rates count from the first commit, so that loading and warm-up do not distort them."""
+    finished = ledger.finished(progress.rows)
+    if progress.first_commit is None and finished > progress.finished_before:
+        progress.first_commit, progress.finished_then, progress.pictures_then = now, finished, ledger.pictures
+    rate = eta = None
+    if progress.first_commit is not None and now > progress.first_commit and finished > progress.finished_then:
+        seconds = now - progress.first_commit
+        rate = (ledger.pictures - progress.pictures_then) / seconds
+        eta = (progress.rows - finished) * seconds / (finished - progress.finished_then)
+    workers = tuple(
+        WorkerLine(
+            member.worker_id.rsplit("-", 1)[-1],
+            member.state.stage if member.stage == "ready" and member.leases else _idle(member.stage),
+            member.state.pictures,
+            member.state.step,
+            member.state.steps,
+            len(member.leases),
+        )
+        for member in pool.members.values()
+    )
+    failed = ledger.failed.count_below(progress.rows)
+    return Snapshot(
+        progress.rows, finished - failed, failed, ledger.pictures, rate, eta, now - progress.started, workers
+    )
+
+
+def _idle(stage: str) -> str:
+    return {"starting": "loading", "loaded": "loading", "beginning": "loading", "ready": "idle"}.get(stage, stage)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as [days,] hours:minutes:seconds."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+class Display:
+    """Shows nothing; the base of those that do. `seconds` is how often it wants news."""
+
+    seconds = 1.0
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def update(self, state: Snapshot) -> None:
+        """Show the job as it is now."""
+
+
+class PlainDisplay(Display):
+    """One line every ten seconds on standard error, for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._shown = -_PLAIN_SECONDS
+
+    def update(self, state: Snapshot) -> None:
+        if time.monotonic() - self._shown >= _PLAIN_SECONDS:
+            self._shown = time.monotonic()
+            print(state.line(), file=sys.stderr, flush=True)
+
+
+class LiveDisplay(Display):
+    """A progress bar and one line a worker, redrawn in place."""
+
+    seconds = 0.5
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        self._task = self._bar.add_task("rows", total=None, note="starting")
+        self._live = Live(self._bar, console=Console(stderr=True), refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Display:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def update(self, state: Snapshot) -> None:
+        rate = f"{state.rate:.2f} pictures/s" if state.rate else "no rate yet"
+        left = f"{duration(state.eta)} left" if state.eta is not None else ""
+        note = "  ".join(part for part in (f"{state.failed} failed" if state.failed else "", rate, left) if part)
+        self._bar.update(self._task, total=state.rows, completed=state.done + state.failed, note=note)
+        self._live.update(self._frame(state))
+
+    def _frame(self, state: Snapshot) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        shown = state.workers[:16]
+        for worker in shown:
+            step = f"step {worker.step}/{worker.steps}" if worker.stage == "denoise" else ""
+            table.add_row(Text(worker.name, "bold"), worker.stage, f"{worker.pictures} pictures", step)
+        if len(state.workers) > len(shown):
+            table.add_row("", f"and {len(state.workers) - len(shown)} more")
+        return Group(self._bar, table)
+
+
+def display_for(stream: Any = None) -> Display:
+    """The display that suits standard error: live on a terminal, plain lines elsewhere."""
+    return LiveDisplay() if (stream or sys.stderr).isatty() else PlainDisplay()

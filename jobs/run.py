@@ -1,0 +1,186 @@
+"""Run a job from beginning to end: look, lock, roll forward, drive, end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets as token
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+from attention import require_usable
+from jobs import cluster
+from jobs.commits import CommitLog, end_record, new_run_id, run_record
+from jobs.driver import Driver
+from jobs.job import RenderJob, open_job
+from jobs.lock import BEAT_SECONDS, DriverLock, lock_for
+from jobs.pool import WorkerPool
+from jobs.progress import Display, Progress, snapshot
+from jobs.publish import Publisher, clear_staging, roll_forward
+from jobs.spec import JobSpec
+from manifests.errors import JobStopped
+from workers.logs import log_to
+from workers.settings import WorkerSettings
+
+log = logging.getLogger("renderay.driver")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended. Counts are over the whole job, `rendered` is this run's pictures; `seconds` is wall time."""
+
+    out: str
+    rows: int
+    done: int
+    failed: int
+    pictures: int
+    rendered: int
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 where every row was rendered, 3 where some are in the errors table."""
+        return 3 if self.failed else 0
+
+
+def render(spec: JobSpec, display: Display | None = None, actor_class: Any = None) -> Summary:
+    """Render a job, or what is left of it.
+
+    `display` is told of progress. `actor_class` replaces the worker actor (benchmarks pass one that does nothing).
+    Raises a RenderayError, one line, where the job cannot start or has to stop; KeyboardInterrupt passes.
+    """
+    began = time.monotonic()
+    run_id = new_run_id(datetime.now(UTC), token.token_hex(2))
+    job = open_job(spec, run_id)
+    if job.complete:
+        return _summary(job, job.ledger.pictures, began)
+    lock = lock_for(job.out, run_id)
+    lock.acquire()
+    log_file = log_to(job.out / "_logs" / f"{run_id}-driver.log")
+    commits = CommitLog(job.out, run_id)
+    try:
+        roll_forward(job.out, commits, datetime.now(UTC))
+        job.reload()
+        before = job.ledger.pictures
+        if job.ledger.finished(job.rows) < job.rows:
+            commits.append([run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())])
+            with _terminable():
+                _drive(job, commits, lock, display or Display(), actor_class)
+        clear_staging(job.out)
+        commits.append([end_record(job.rows, datetime.now(UTC))])
+        return _summary(job, before, began)
+    except BaseException as error:
+        log.exception("the run ended early: %s", error)
+        raise
+    finally:
+        commits.close()
+        lock.release()
+        log_file.close()
+
+
+def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any) -> None:
+    with cluster.connected(job.spec) as resources:
+        if not job.spec.address:
+            require_usable(job.spec.attention, resources.device)
+        settings = _worker_settings(job, resources)
+        pool = WorkerPool(
+            actor_class or _render_actor(),
+            {"num_gpus": 1, "num_cpus": 1} if resources.device == "cuda" else {"num_cpus": 1},
+            lambda worker_id: replace(settings, worker_id=worker_id),
+            cluster.secrets(),
+            job.run_id,
+        )
+        publisher = Publisher(job.out)
+        driver = Driver(
+            job.out,
+            job.run_id,
+            job,
+            job.ledger,
+            commits,
+            publisher,
+            job.sizer,
+            pool,
+            job.file.extra,
+            job.spec.stall_timeout,
+            on_turn=lambda: turn(),
+        )
+        progress = Progress(job.rows, job.ledger.finished(job.rows), job.ledger.pictures, time.monotonic())
+        beaten = 0.0
+
+        def turn() -> None:
+            nonlocal beaten
+            now = time.monotonic()
+            if now - beaten >= min(BEAT_SECONDS, display.seconds):
+                beaten = now
+                state = snapshot(progress, job.ledger, pool, now)
+                lock.beat(state.as_json())
+                display.update(state)
+
+        with display:
+            try:
+                driver.run(min(resources.workers, job.rows))
+            finally:
+                publisher.close()
+
+
+def _worker_settings(job: RenderJob, resources: cluster.Resources) -> WorkerSettings:
+    spec, on_gpu = job.spec, resources.device == "cuda"
+    dtype = spec.dtype if spec.dtype != "auto" else "bfloat16" if on_gpu else "float32"
+    return WorkerSettings(
+        worker_id="",
+        model=spec.model,
+        device=resources.device,
+        dtype=dtype,
+        attention=spec.attention,
+        compile=on_gpu if spec.compile is None else spec.compile,
+        batch_size=spec.batch_size,
+        seed=spec.seed,
+        format=spec.format,
+        out=job.out.uri,
+        extra=job.file.extra,
+        encode_threads=spec.encode_threads or (max(2, resources.cores_per_worker - 2) if on_gpu else 1),
+    )
+
+
+def _render_actor() -> Any:
+    from workers.actor import RenderActor  # imports Ray
+
+    return RenderActor
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the run in order, as an error does."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise JobStopped("stopped by SIGTERM; the same command resumes")
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _summary(job: RenderJob, pictures_before: int, began: float) -> Summary:
+    ledger = job.ledger
+    return Summary(
+        job.out.uri,
+        job.rows,
+        ledger.done.count_below(job.rows),
+        ledger.failed.count_below(job.rows),
+        ledger.pictures,
+        ledger.pictures - pictures_before,
+        time.monotonic() - began,
+    )

@@ -1,0 +1,112 @@
+"""What a person asks for: one frozen, validated value that the CLI, the YAML config and the Python API all fill.
+
+Every field is an option of `renderay render` and a key of its config file under the same name (`batch_size` is
+`--batch-size`); the description is its help text.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from manifests.columns import ColumnMap
+from manifests.errors import SpecError
+from manifests.validate import RowRules
+
+# fields that may differ when a job is resumed: none of them changes a picture
+FREE_ON_RESUME = frozenset(
+    {"manifest", "out", "limit", "gpus", "workers", "address", "lease_seconds", "stall_timeout", "encode_threads"}
+)
+
+
+class JobSpec(BaseModel):
+    """A job as it was asked for, before anything was looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
+
+    manifest: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, local or remote")]
+    model: Annotated[str, Field(min_length=1, description="hub id[@revision], folder, tiny:FAMILY or random:FAMILY")]
+    out: Annotated[str, Field(min_length=1, description="output folder or URI; an interrupted job in it is resumed")]
+    attention: Annotated[str, Field(description="attention backend, or auto: the fastest exact one")] = "auto"
+    gpus: Annotated[int | None, Field(ge=0, description="GPUs to use; all by default, 0 renders on CPUs")] = None
+    workers: Annotated[
+        int | None, Field(ge=1, description="workers; one a GPU, or one a core without GPUs, by default")
+    ] = None
+    batch_size: Annotated[int | Literal["auto"], Field(description="pictures in one pipeline call")] = "auto"
+    compile: Annotated[bool | None, Field(description="compile the model's repeated blocks; on GPUs by default")] = None
+    dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"],
+        Field(description="type of the weights; auto is bfloat16 on GPUs and float32 on CPUs"),
+    ] = "auto"
+    steps: Annotated[int | None, Field(description="denoising steps of rows that name none")] = None
+    width: Annotated[int | None, Field(description="width in pixels of rows that name none")] = None
+    height: Annotated[int | None, Field(description="height in pixels of rows that name none")] = None
+    guidance_scale: Annotated[float | None, Field(description="guidance of rows that name none")] = None
+    true_cfg_scale: Annotated[float | None, Field(description="true CFG scale of rows that name none")] = None
+    negative_prompt: Annotated[str | None, Field(description="negative prompt of rows that name none")] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="the job's seed; rows without one draw theirs from it")] = 0
+    format: Annotated[Literal["png", "webp", "jpeg"], Field(description="file format of the pictures")] = "png"
+    column: Annotated[
+        tuple[str, ...], Field(description="CANONICAL=NAME: read a canonical column from another; repeatable")
+    ] = ()
+    limit: Annotated[int | None, Field(ge=1, description="take the first N rows, bad ones included")] = None
+    address: Annotated[str | None, Field(description="address of a running Ray cluster; a local one by default")] = None
+    lease_seconds: Annotated[
+        float, Field(ge=0, le=3600, description="seconds of work handed to a worker at a time")
+    ] = 60.0
+    stall_timeout: Annotated[
+        float, Field(ge=5, description="seconds without a step after which a worker is replaced")
+    ] = 900.0
+    encode_threads: Annotated[
+        int | None, Field(ge=1, le=64, description="threads a worker encodes pictures with")
+    ] = None
+
+    @field_validator("batch_size")
+    @classmethod
+    def _at_least_one(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and not 1 <= value <= 64:
+            raise ValueError("must be auto, or from 1 to 64")
+        return value
+
+    @model_validator(mode="after")
+    def _workers_fit_gpus(self) -> JobSpec:
+        if self.gpus and self.workers and self.workers > self.gpus:
+            raise ValueError(f"workers {self.workers} is more than gpus {self.gpus}; every worker takes one GPU")
+        return self
+
+    @property
+    def columns(self) -> ColumnMap:
+        """The column map. SpecError where an entry is malformed."""
+        return ColumnMap(self.column)
+
+    def rules(self, **model: Any) -> RowRules:
+        """The row rules of this job; `model` holds what the model adds or, where the job is silent, its defaults."""
+        own = {
+            name: value
+            for name in ("width", "height", "steps", "guidance_scale", "true_cfg_scale", "negative_prompt")
+            if (value := getattr(self, name)) is not None
+        }
+        return RowRules(**(model | own))
+
+
+def make_spec(**values: Any) -> JobSpec:
+    """A JobSpec from options; SpecError, one line, where a value is wrong."""
+    try:
+        spec = JobSpec(**values)
+    except ValidationError as error:
+        raise SpecError("; ".join(_reason(fault) for fault in error.errors(include_url=False))) from None
+    _ = spec.columns, spec.rules()  # their errors belong to the spec
+    return spec
+
+
+def _reason(fault: Any) -> str:
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not fault["loc"]:
+        return message
+    name = str(fault["loc"][0])
+    if fault["type"] == "missing":
+        return f"{name}: not given; use --{name.replace('_', '-')}"
+    if fault["type"] == "extra_forbidden":
+        return f"{name}: no such option; known: {', '.join(JobSpec.model_fields)}"
+    return f"{name}: {fault['input']!r}: {message[:1].lower()}{message[1:]}"

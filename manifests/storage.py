@@ -1,0 +1,129 @@
+"""Where files are: any URI becomes a `pyarrow.fs` filesystem and a path inside it.
+
+Local paths, `file://`, `s3://` and `gs://` need nothing but pyarrow; every other scheme (`hf://`, `az://`, `memory://`)
+goes through fsspec, if the package that serves it is installed. Everything in renderay that touches a file
+that may be remote starts here.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from manifests.errors import RenderayError, SpecError
+
+_NATIVE_SCHEMES = ("file", "s3", "gs", "gcs")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A folder or file on some filesystem.
+
+    `fs` is the filesystem, `path` the path inside it (no trailing slash), `uri` what the user wrote, made absolute.
+    """
+
+    fs: pafs.FileSystem
+    path: str
+    uri: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the path is on this machine's own filesystems."""
+        return isinstance(self.fs, pafs.LocalFileSystem)
+
+    def __truediv__(self, name: str) -> Location:
+        return Location(self.fs, posixpath.join(self.path, name), self.uri.rstrip("/") + "/" + name)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path)
+
+    @property
+    def parent(self) -> Location:
+        """The folder that holds this path."""
+        return Location(self.fs, posixpath.dirname(self.path), posixpath.dirname(self.uri.rstrip("/")))
+
+    def info(self) -> pafs.FileInfo:
+        """Type, size and modification time; the type says NotFound where there is nothing."""
+        return self.fs.get_file_info(self.path)
+
+    def exists(self) -> bool:
+        """Whether a file or folder is there."""
+        return self.info().type != pafs.FileType.NotFound
+
+    def list(self, recursive: bool = False) -> list[pafs.FileInfo]:
+        """What the folder holds, sorted by path; nothing where the folder is missing."""
+        found = self.fs.get_file_info(pafs.FileSelector(self.path, recursive=recursive, allow_not_found=True))
+        return sorted(found, key=lambda info: info.path)
+
+    def read_bytes(self) -> bytes:
+        """The whole file. FileNotFoundError where there is none."""
+        with self.fs.open_input_stream(self.path) as stream:
+            return bytes(stream.read())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Replace the file as a whole: locally by rename, so that a reader sees the old or the new one, never half."""
+        if not self.is_local:
+            with self.fs.open_output_stream(self.path) as stream:
+                stream.write(data)
+            return
+        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        temporary = f"{self.path}.{os.getpid()}.tmp"
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+    def make_folder(self) -> None:
+        """Create the folder and those above it; object stores have none to create."""
+        if self.is_local:
+            os.makedirs(self.path, exist_ok=True)
+
+    def delete(self) -> None:
+        """Delete the file; nothing happens where there is none."""
+        try:
+            self.fs.delete_file(self.path)
+        except FileNotFoundError:
+            pass
+
+    def move_to(self, target: Location) -> None:
+        """Rename to `target` on the same filesystem (object stores copy, then delete), replacing what is there."""
+        self.fs.move(self.path, target.path)
+
+
+def locate(uri: str | os.PathLike[str]) -> Location:
+    """Resolve a URI or a local path, relative ones against the current folder.
+
+    Raises SpecError where the scheme is unknown, its package is missing or the address is malformed.
+    """
+    text = os.fspath(uri)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        path = os.path.abspath(os.path.expanduser(text))
+        return Location(pafs.LocalFileSystem(), path, path)
+    try:
+        if scheme in _NATIVE_SCHEMES:
+            fs, path = pafs.FileSystem.from_uri(text)
+        else:
+            fs, path = _through_fsspec(scheme, text)
+    except RenderayError:
+        raise
+    except (ValueError, TypeError, OSError, ImportError, pa.ArrowException) as error:
+        raise SpecError(f"{text}: cannot be opened: {' '.join(str(error).split())}") from error
+    return Location(fs, path.rstrip("/"), text.rstrip("/"))
+
+
+def _through_fsspec(scheme: str, text: str) -> tuple[pafs.FileSystem, str]:
+    import fsspec
+    from fsspec.core import url_to_fs
+
+    if scheme not in fsspec.available_protocols():
+        raise SpecError(f"{text}: unknown scheme {scheme}://; known here: local paths, s3://, gs://, hf:// and fsspec's")
+    fs, path = url_to_fs(text)
+    return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), path

@@ -1,0 +1,19 @@
+"""What one GPU does: load a model, render batches, time every step, write Parquet.
+
+    settings.py      what a worker is told and what it answers
+    reference.py     what `--model` may say
+    families/        what is particular to a model family
+    model.py         load a pipeline and describe it      fingerprint.py, hardware.py
+    timing.py        device time of every step            transfer.py
+    render.py        one batch: prompts to pixels
+    pictures.py      pixels to PNG, WebP, JPEG
+    records.py       a batch as table rows
+    tables.py        one Parquet file of one table
+    lease_output.py  the files of one lease
+    breadcrumb.py    what was being rendered when a worker died
+    worker.py        the threads that tie these together
+    actor.py         the worker as a Ray actor; logs.py
+
+Rule: only actor.py imports Ray, and nothing here knows of jobs; torch is imported inside functions, so that the driver
+can use the values defined here without loading it.
+"""

@@ -1,0 +1,22 @@
+"""Model families: one small file each.
+
+    base.py        what must be known of a family, and `Family`, the class they extend
+    flux1.py       FLUX.1-dev
+    tokenizers.py  small genuine tokenizers for pipelines that are built without a download
+
+Rule: a family never times, batches or writes; it only translates between rows and its pipeline.
+"""
+
+from __future__ import annotations
+
+from workers.families.base import Defaults, Embeddings, Family
+from workers.families.flux1 import Flux1
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (Flux1(),)}
+
+__all__ = ["FAMILIES", "Defaults", "Embeddings", "Family", "family_of"]
+
+
+def family_of(pipeline_class: str) -> Family | None:
+    """The family that serves pipelines of this class name, None where there is none."""
+    return next((family for family in FAMILIES.values() if pipeline_class in family.pipelines), None)

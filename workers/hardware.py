@@ -1,0 +1,59 @@
+"""What this worker runs on: node, device, GPU model and UUID, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One worker's device.
+
+    `gpu` is the model's name, None on a CPU; `memory_gib` is the device's total (the machine's on a CPU).
+    """
+
+    node: str
+    device: str
+    gpu: str | None
+    gpu_uuid: str | None
+    memory_gib: float
+    cpu: str
+
+    @property
+    def kind(self) -> str:
+        """What measured decisions are keyed by: the GPU model, or `cpu`."""
+        return self.gpu or "cpu"
+
+
+def describe_hardware(device: str) -> Hardware:
+    """Describe the device that this process renders on ("cpu" or "cuda")."""
+    gpu = gpu_uuid = None
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if device == "cuda":
+        import torch
+
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        gpu, gpu_uuid, memory = properties.name, str(properties.uuid), properties.total_memory
+    return Hardware(socket.gethostname(), device, gpu, gpu_uuid, memory / 2**30, platform.processor() or _cpu_model())
+
+
+def _cpu_model() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def peak_gib(device: str) -> float:
+    """The most memory this process has held at once: device memory since the last reset, or resident memory on a CPU."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30

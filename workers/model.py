@@ -1,0 +1,190 @@
+"""Load one pipeline for one worker, and describe it.
+
+`load_model` is the only place where weights come from; `ModelFacts` is all that the rest of a job may know of a model,
+plain values that travel to the driver, which never imports torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from manifests.errors import ModelError
+from manifests.validate import RESERVED_PARAMS
+from workers.families import FAMILIES, Family, family_of
+from workers.families.base import Defaults
+from workers.fingerprint import fingerprint_folder, fingerprint_random
+from workers.reference import ModelReference, parse_model
+
+if TYPE_CHECKING:
+    import torch
+
+VERSIONED = ("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray")
+_RANDOM_SEED = 0
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a loaded pipeline is and takes.
+
+    `size_multiple` in pixels; `parameters` are the names a row's `params` may use; `load_seconds` is wall time.
+    """
+
+    model: str
+    revision: str | None
+    fingerprint: str
+    pipeline: str
+    family: str | None
+    dtype: str
+    defaults: Defaults
+    size_multiple: int
+    parameters: frozenset[str]
+    min_images: int
+    max_images: int | None
+    versions: dict[str, str]
+    load_seconds: float
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A pipeline resident on `device`, the family that serves it, and the facts about both."""
+
+    pipe: Any
+    family: Family
+    facts: ModelFacts
+    device: str
+
+
+def load_model(text: str, device: str, dtype: str) -> LoadedModel:
+    """Load what `--model` names onto `device` ("cpu", "cuda") with weights of `dtype` ("bfloat16", "float32", ...).
+
+    Raises ModelError, one line, with the loader's own error as its cause.
+    """
+    reference = parse_model(text)
+    started = time.perf_counter()
+    try:
+        pipe, revision, fingerprint = _load(reference, device, dtype)
+    except ModelError:
+        raise
+    except Exception as error:  # whatever the loaders raise, the user's question is which model and why
+        raise _cannot_load(text, error) from error
+    family = _family_for(text, pipe)
+    pipe.set_progress_bar_config(disable=True)
+    facts = _describe(reference, pipe, family, dtype)
+    facts = replace(facts, revision=revision, fingerprint=fingerprint, load_seconds=time.perf_counter() - started)
+    return LoadedModel(pipe, family, facts, device)
+
+
+def _cannot_load(text: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:600]
+    return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}")
+
+
+def _family_for(text: str, pipe: Any) -> Family:
+    family = family_of(type(pipe).__name__)
+    if family is None:
+        raise ModelError(f"model {text}: pipelines of class {type(pipe).__name__} are not supported yet")
+    return family
+
+
+def _load(reference: ModelReference, device: str, dtype: str) -> tuple[Any, str | None, str]:
+    import torch
+
+    torch_dtype: torch.dtype = getattr(torch, dtype)
+    if reference.kind in ("tiny", "random"):
+        size = "tiny" if reference.kind == "tiny" else "full"
+        # tiny weights come from the CPU, so that the same picture is drawn everywhere
+        home = "cpu" if size == "tiny" else device
+        with torch.random.fork_rng(), _default_dtype(torch_dtype), torch.device(home), torch.no_grad():
+            torch.manual_seed(_RANDOM_SEED)
+            pipe = FAMILIES[reference.name].build(size)
+        for component in pipe.components.values():
+            if isinstance(component, torch.nn.Module):
+                component.eval().requires_grad_(False)
+        return pipe.to(device), None, fingerprint_random(reference.text, dtype)
+
+    from diffusers import DiffusionPipeline
+
+    folder, revision = reference.name, None
+    if reference.kind == "hub":
+        folder = DiffusionPipeline.download(reference.name, revision=reference.revision, use_safetensors=True)
+        revision = os.path.basename(folder)  # the snapshot's commit
+    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch_dtype, use_safetensors=True)
+    return pipe.to(device), revision, fingerprint_folder(folder)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) -> ModelFacts:
+    signature = inspect.signature(type(pipe).__call__).parameters
+    return ModelFacts(
+        model=reference.text,
+        revision=None,
+        fingerprint="",
+        pipeline=type(pipe).__name__,
+        family=family.name,
+        dtype=dtype,
+        defaults=family.tiny_defaults if reference.kind == "tiny" else family.defaults,
+        size_multiple=family.size_multiple(pipe),
+        parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
+        min_images=0,
+        max_images=0,
+        versions=package_versions(),
+        load_seconds=0.0,
+    )
+
+
+def package_versions() -> dict[str, str]:
+    """The installed version of every package that can change a picture or a timing."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # renderay itself, when it runs from a checkout that is not installed
+    return found
+
+
+def inspect_model(text: str) -> ModelFacts:
+    """Describe a model without its large weights: of saved pipelines only the VAE is loaded, on the CPU.
+
+    Raises ModelError as `load_model` does. Revision and fingerprint stay empty.
+    """
+    reference = parse_model(text)
+    try:
+        pipe = _skeleton(reference)
+    except Exception as error:
+        raise _cannot_load(text, error) from error
+    return _describe(reference, pipe, _family_for(text, pipe), "float32")
+
+
+def _skeleton(reference: ModelReference) -> Any:
+    import torch
+
+    if reference.kind in ("tiny", "random"):
+        with torch.device("meta"):
+            return FAMILIES[reference.name].build("tiny" if reference.kind == "tiny" else "full")
+
+    from diffusers import DiffusionPipeline
+
+    config = DiffusionPipeline.load_config(reference.name, revision=reference.revision)
+    parts = [name for name, value in config.items() if isinstance(value, list) and name not in ("vae", "scheduler")]
+    return DiffusionPipeline.from_pretrained(
+        reference.name, revision=reference.revision, use_safetensors=True, **dict.fromkeys(parts)
+    )
