@@ -25,7 +25,7 @@ _OPERATORS = {
 
 def use_backend(denoiser: torch.nn.Module, name: str) -> None:
     """Make every attention layer of a diffusers model use the named backend."""
-    denoiser.set_attention_backend(BACKENDS[name].dispatch)  # type: ignore[operator]
+    denoiser.set_attention_backend(BACKENDS[name].dispatch)
 
 
 class KernelCount:

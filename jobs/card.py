@@ -1,4 +1,4 @@
-"""OUT/README.md: a dataset card, so that `datasets.load_dataset(OUT)` finds the three tables and decodes the pictures."""
+"""OUT/README.md: a dataset card, so that `datasets.load_dataset(OUT)` finds the tables and decodes the pictures."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _SECRET_PREFIXES = ("AWS_",)
 
 @dataclass(frozen=True)
 class Resources:
-    """What the job renders on: `device` is "cuda" or "cpu"; `workers` how many of them; `cores_per_worker` CPU cores."""
+    """What the job renders on: `device` is "cuda" or "cpu", with one worker each; `cores_per_worker` CPU cores."""
 
     device: str
     workers: int
@@ -78,8 +78,4 @@ def _resources(spec: JobSpec, cluster: dict[str, float]) -> Resources:
 
 def secrets() -> dict[str, str]:
     """Credentials of this process that workers on other machines need; they travel in memory, never in a file."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _SECRETS or name.startswith(_SECRET_PREFIXES)
-    }
+    return {name: value for name, value in os.environ.items() if name in _SECRETS or name.startswith(_SECRET_PREFIXES)}

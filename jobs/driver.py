@@ -239,5 +239,3 @@ def _one_line(error: BaseException) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-

@@ -27,11 +27,15 @@ def describe(spec: JobSpec) -> str:
 
 def _lines(job: RenderJob, bad: Counter[str], pictures: int) -> list[str]:
     given = job.spec.model_dump(exclude_unset=True, exclude={"manifest"})
-    lines = [f"{name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()]
+    lines = [
+        f"{name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}" for name, value in given.items()
+    ]
     lines.append(f"manifest: {', '.join(file.location.uri for file in job.files)}")
     lines.append(f"rows: {job.rows}, of which {sum(bad.values())} bad{_by_field(bad)}; pictures: {pictures}")
     if job.file.extra:
-        lines.append("columns carried through: " + ", ".join(f"{name} ({kind})" for name, kind in job.file.extra.items()))
+        lines.append(
+            "columns carried through: " + ", ".join(f"{name} ({kind})" for name, kind in job.file.extra.items())
+        )
     finished = job.ledger.finished(job.rows)
     lines.append(f"already in {job.out.uri}: {finished} rows; left: {job.rows - finished}")
     return lines

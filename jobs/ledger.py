@@ -37,7 +37,6 @@ class Bitmap:
             self._bits[value >> 3] &= ~(1 << (value & 7))
             self.count -= 1
 
-
     def count_below(self, limit: int) -> int:
         """How many values are less than `limit`."""
         whole, rest = divmod(limit, 8)

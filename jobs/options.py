@@ -55,7 +55,7 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def _metavar(annotation: Any) -> str:
-    names = []
+    names: list[str] = []
     for part in _alternatives(annotation):
         names += map(str, get_args(part)) if get_origin(part) is Literal else [_METAVARS.get(part, "TEXT")]
     return "|".join(names)

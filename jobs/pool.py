@@ -164,5 +164,3 @@ class WorkerPool:
 
     def _ask(self, member: Member, kind: str, reference: Any) -> None:
         self._waiting[reference] = (kind, member)
-
-

@@ -70,7 +70,9 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         job.reload()
         before = job.ledger.pictures
         if job.ledger.finished(job.rows) < job.rows:
-            commits.append([run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())])
+            commits.append(
+                [run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())]
+            )
             with _terminable():
                 _drive(job, commits, lock, display or Display(), actor_class)
         clear_staging(job.out)
@@ -109,7 +111,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
             pool,
             job.file.extra,
             job.spec.stall_timeout,
-            on_turn=lambda: turn(),
+            on_turn=lambda: turn(),  # noqa: PLW0108 - turn needs the driver
         )
         progress = Progress(job.rows, job.ledger.finished(job.rows), job.ledger.pictures, time.monotonic())
         beaten = 0.0

@@ -58,9 +58,9 @@ class JobSpec(BaseModel):
     stall_timeout: Annotated[
         float, Field(ge=5, description="seconds without a step after which a worker is replaced")
     ] = 900.0
-    encode_threads: Annotated[
-        int | None, Field(ge=1, le=64, description="threads a worker encodes pictures with")
-    ] = None
+    encode_threads: Annotated[int | None, Field(ge=1, le=64, description="threads a worker encodes pictures with")] = (
+        None
+    )
 
     @field_validator("batch_size")
     @classmethod

@@ -142,12 +142,17 @@ def _read_table(file: ManifestFile, delimiter: str) -> Iterator[Raw]:
     # csv takes text: bytes that are not UTF-8 pass through as surrogates and are found again in their row.
     lines = (line.decode("utf-8", "surrogateescape") + "\n" for _, line in _lines(file))
     csv.field_size_limit(_MAX_LINE_BYTES)  # for the whole process; the default of 128 KiB is a short data: URI
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    if file.format == "tsv":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
         line = reader.line_num + 1
         try:
             cells = next(reader)
+            if file.format == "tsv":
+                cells = [_unquoted(cell) for cell in cells]
             problem = None
         except StopIteration:
             break
@@ -162,13 +167,21 @@ def _read_table(file: ManifestFile, delimiter: str) -> Iterator[Raw]:
         raise ManifestError(f"{file.location.uri}: has no header line; the first line must name the columns")
 
 
+def _unquoted(cell: str) -> str:
+    """TSV has no quoting, and prompts do begin with quotation marks; yet spreadsheets quote whole cells."""
+    if len(cell) < 2 or cell[0] != '"' or cell[-1] != '"':
+        return cell
+    inner = cell[1:-1].replace('""', "\0")
+    return cell if '"' in inner else inner.replace("\0", '"')
+
+
 def _given(header: list[str], cells: list[str]) -> dict[str, Any]:
     return {name: cell for name, cell in zip(header, cells, strict=True) if cell}
 
 
 def _cells_problem(cells: list[str], header: list[str]) -> str | None:
     if len(cells) != len(header):
-        return f"{len(cells)} cells, the header names {len(header)}; quote cells that hold the delimiter"
+        return f"{len(cells)} cells, the header names {len(header)}; quote cells that hold the delimiter (in CSV)"
     text = "".join(cells)
     if not text.isascii():
         return _utf8_problem(text.encode("utf-8", "surrogateescape"))

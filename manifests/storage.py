@@ -7,16 +7,20 @@ that may be remote starts here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
+import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from manifests.errors import RenderayError, SpecError
 
-_NATIVE_SCHEMES = ("file", "s3", "gs", "gcs")
+_NATIVE_SCHEMES = ("s3", "gs", "gcs")
+_OPTIONS = re.compile(r"\?(region|endpoint_override|scheme|allow_bucket_creation|anonymous|retry_limit_seconds)=.*$")
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Location:
 
     def read_bytes(self) -> bytes:
         """The whole file. FileNotFoundError where there is none."""
-        with self.fs.open_input_stream(self.path) as stream:
+        with self.fs.open_input_stream(self.path, compression=None) as stream:
             return bytes(stream.read())
 
     def write_bytes(self, data: bytes) -> None:
@@ -87,10 +91,8 @@ class Location:
 
     def delete(self) -> None:
         """Delete the file; nothing happens where there is none."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(self.path)
-        except FileNotFoundError:
-            pass
 
     def move_to(self, target: Location) -> None:
         """Rename to `target` on the same filesystem (object stores copy, then delete), replacing what is there."""
@@ -108,8 +110,10 @@ def locate(uri: str | os.PathLike[str]) -> Location:
         path = os.path.abspath(os.path.expanduser(text))
         return Location(pafs.LocalFileSystem(), path, path)
     try:
+        if scheme == "file":
+            return locate(unquote(rest if rest.startswith("/") else "/" + rest.partition("/")[2]))
         if scheme in _NATIVE_SCHEMES:
-            fs, path = pafs.FileSystem.from_uri(text)
+            fs, path = _native(scheme, rest)
         else:
             fs, path = _through_fsspec(scheme, text)
     except RenderayError:
@@ -119,11 +123,23 @@ def locate(uri: str | os.PathLike[str]) -> Location:
     return Location(fs, path.rstrip("/"), text.rstrip("/"))
 
 
+def _native(scheme: str, rest: str) -> tuple[pafs.FileSystem, str]:
+    """The filesystem comes from bucket and options alone: pyarrow's parser refuses keys with spaces or brackets."""
+    path, options = rest, ""
+    if found := _OPTIONS.search(rest):
+        path, options = rest[: found.start()], found.group()
+    bucket = path.partition("/")[0]
+    fs, _ = pafs.FileSystem.from_uri(f"{scheme}://{bucket}{options}")
+    return fs, path
+
+
 def _through_fsspec(scheme: str, text: str) -> tuple[pafs.FileSystem, str]:
     import fsspec
     from fsspec.core import url_to_fs
 
     if scheme not in fsspec.available_protocols():
-        raise SpecError(f"{text}: unknown scheme {scheme}://; known here: local paths, s3://, gs://, hf:// and fsspec's")
+        raise SpecError(
+            f"{text}: unknown scheme {scheme}://; known here: local paths, s3://, gs://, hf:// and fsspec's"
+        )
     fs, path = url_to_fs(text)
     return pafs.PyFileSystem(pafs.FSSpecHandler(fs)), path

@@ -1,7 +1,7 @@
 """The one file of workers that knows Ray: a worker as an actor.
 
-`max_concurrency` lets a second lease queue behind the one being rendered, and lets `state` answer meanwhile. There is no
-`max_restarts`: the driver replaces a worker that died, because it must know which rows brought it down.
+`max_concurrency` lets a second lease queue behind the one being rendered, and lets `state` answer meanwhile. There is
+no `max_restarts`: the driver replaces a worker that died, because it must know which rows brought it down.
 """
 
 from __future__ import annotations

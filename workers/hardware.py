@@ -49,7 +49,7 @@ def _cpu_model() -> str:
 
 
 def peak_gib(device: str) -> float:
-    """The most memory this process has held at once: device memory since the last reset, or resident memory on a CPU."""
+    """The most memory this process has held: device memory since the last reset, or resident memory on a CPU."""
     if device == "cuda":
         import torch
 

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ class RecordMaker:
             "peak_gib": context.peak_gib,
         }
 
-    def _extra(self, row: Row) -> Mapping[str, Any]:
+    def _extra(self, row: Row) -> Record:
         names, kinds = extra_names(self.settings.extra), self.settings.extra
         return {names[key]: cast_extra(value, kinds[key]) for key, value in row.extra.items()}
 

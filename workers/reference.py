@@ -1,9 +1,9 @@
 """What `--model` may say, told apart without loading anything.
 
-    tiny:FAMILY       random weights at toy size, for tests and for trying a manifest
-    random:FAMILY     random weights at full size, made on the device, for planning and comparing
-    FOLDER            a diffusers pipeline saved on disk
-    OWNER/NAME[@REV]  a model of the Hugging Face hub, at a branch, tag or commit
+tiny:FAMILY       random weights at toy size, for tests and for trying a manifest
+random:FAMILY     random weights at full size, made on the device, for planning and comparing
+FOLDER            a diffusers pipeline saved on disk
+OWNER/NAME[@REV]  a model of the Hugging Face hub, at a branch, tag or commit
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """What a worker is told, and what it answers: plain frozen values that travel between processes.
 
-    WorkerSettings  at birth: model, device, where to write
-    Decisions       after the first worker loaded: what is fixed for the whole job and reused on resume
-    WorkerFacts     its answer to loading
-    LeaseResult     its answer to a lease: names of staged files, never pixels
-    WorkerState     its answer at any time: what it is doing
+WorkerSettings  at birth: model, device, where to write
+Decisions       after the first worker loaded: what is fixed for the whole job and reused on resume
+WorkerFacts     its answer to loading
+LeaseResult     its answer to a lease: names of staged files, never pixels
+WorkerState     its answer at any time: what it is doing
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from workers.model import ModelFacts
 class WorkerSettings:
     """All that a worker must know before the job's decisions are made.
 
-    `batch_size` is pictures a call or "auto"; `out` is the output folder's URI; `extra` the kinds of the manifest's own columns; `threads` the torch threads on a
-    CPU; `encode_threads` those that compress pictures and write Parquet.
+    `batch_size` is pictures a call or "auto"; `out` the output folder's URI; `extra` the kinds of the manifest's own
+    columns; `threads` the torch threads on a CPU; `encode_threads` those that compress pictures and write Parquet.
     """
 
     worker_id: str
@@ -62,7 +62,7 @@ class WorkerFacts:
 
 @dataclass(frozen=True)
 class TableFile:
-    """One staged Parquet file: `name` below `_staging/`, to be published as `table`/`name` without the table's prefix."""
+    """One staged Parquet file: `_staging/NAME`, to be published in its table without the table's name in front."""
 
     table: str
     name: str

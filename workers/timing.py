@@ -1,7 +1,7 @@
 """Measure one batch: device time on a GPU, wall time on a CPU, never a synchronisation inside the loop.
 
-A mark is an instant on the device's own clock. On a GPU it is a CUDA event, placed in the stream and read only after the
-batch is done, so recording costs microseconds; on a CPU it is the wall clock.
+A mark is an instant on the device's own clock. On a GPU it is a CUDA event, placed in the stream and read only after
+the batch is done, so recording costs microseconds; on a CPU it is the wall clock.
 
     text encoded ── call begins ── first denoiser forward ── step 0 ends ── … ── last step ends ── decoded
                          prepare_ms                    step_ms[0]      denoise_ms             decode_ms

@@ -87,9 +87,7 @@ class Worker:
             torch.set_num_threads(self._settings.threads)
         self._model = load_model(self._settings.model, self._settings.device, self._settings.dtype)
         self.state.advance("ready")
-        self._facts = WorkerFacts(
-            self._settings.worker_id, self._model.facts, describe_hardware(self._settings.device)
-        )
+        self._facts = WorkerFacts(self._settings.worker_id, self._model.facts, describe_hardware(self._settings.device))
         log.info("loaded %s in %.1f s", self._settings.model, self._model.facts.load_seconds)
         return self._facts
 
@@ -145,7 +143,9 @@ class Worker:
         except Exception as error:
             self._slots.release()
             self._raise_if_broken(error)
-            log.warning("%s: %d pictures failed while %s: %r", lease.lease_id, len(pictures), self._renderer.stage, error)
+            log.warning(
+                "%s: %d pictures failed while %s: %r", lease.lease_id, len(pictures), self._renderer.stage, error
+            )
             if len(pictures) == 1 and attempt - lease.attempt + 1 >= MAX_TRIES:
                 self._give_up(output, pictures[0].row, self._renderer.stage, error, attempt)
                 return []
@@ -183,9 +183,7 @@ class Worker:
             self._slots.release()
             self.state.progress += 1
 
-    def _close_lease(
-        self, lease: Lease, output: LeaseOutput, pending: list[Future[None]], began: float
-    ) -> LeaseResult:
+    def _close_lease(self, lease: Lease, output: LeaseOutput, pending: list[Future[None]], began: float) -> LeaseResult:
         wait(pending)
         try:
             for future in pending:
@@ -196,9 +194,7 @@ class Worker:
             output.discard()
             raise
         done, failed = tuple(sorted(output.done)), tuple(sorted(output.failed))
-        return LeaseResult(
-            lease.lease_id, self._settings.worker_id, done, failed, output.pictures, seconds, files
-        )
+        return LeaseResult(lease.lease_id, self._settings.worker_id, done, failed, output.pictures, seconds, files)
 
     def _give_up(self, output: LeaseOutput, row: Row, stage: str, error: BaseException, attempt: int) -> None:
         output.failure(row, failure_record(row, stage, error, attempt, self._settings.worker_id))

@@ -229,3 +229,14 @@ def test_empty_files_give_no_record(tmp_path: Path) -> None:
         assert _read(tmp_path / name, b"") == []
     pq.write_table(pa.table({"prompt": pa.array([], pa.string())}), tmp_path / "a.parquet")
     assert list(read_records(find_files([str(tmp_path / "a.parquet")]))) == []
+
+
+def test_tsv_keeps_quotation_marks_and_undoes_whole_cell_quoting(tmp_path: Path) -> None:
+    path = tmp_path / "m.tsv"
+    path.write_text('prompt\tnote\n"G I G G L E" painted on a wall\tx\n"say ""hi"""\t"plain"\n"open\ty\n')
+    found = [record.values for record in read_records(find_files([str(path)]))]
+    assert found == [
+        {"prompt": '"G I G G L E" painted on a wall', "note": "x"},
+        {"prompt": 'say "hi"', "note": "plain"},
+        {"prompt": '"open', "note": "y"},
+    ]
