@@ -4,7 +4,8 @@
     storage.py     any URI as a filesystem and a path
     files.py       which files a manifest is          columns.py     what its columns are called
     read.py        files to raw records               survey.py      one pass ahead: rows, types
-    validate.py    a record to a row, or why not      row.py         the row
+    validate.py    a record to a row, or why not      fields.py      what each column may hold
+    row.py         the row
     duplicates.py  repeated ids                       rows.py        all of that in one stream
     plan.py        rows to blocks, leases, batches    seeds.py       the seed of every picture
     schemas.py     the Arrow schemas of the tables

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, PlainValidator, ValidationError, ValidationInfo
-from pydantic_core import ErrorDetails, from_json
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
-from manifests.columns import CANONICAL, ColumnMap
+from manifests.columns import ColumnMap
 from manifests.errors import SpecError
+from manifests.fields import FieldContext, Fields, reason_of
 from manifests.read import Record
-from manifests.row import BadRow, ImageRef, Row, image_refs, positional_id
-from manifests.storage import Location, locate
-
-_MIN_SIDE, _MAX_SIDE = 16, 16384
-_MAX_STEPS, _MAX_IMAGES, _MAX_ID_BYTES = 10_000, 1024, 512
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_POSITIONAL = re.compile(r"row-[0-9]{9,}")
-
-# Arguments of a pipeline's call that renderay sets itself, and what to use in their place.
-RESERVED_PARAMS: dict[str, str] = {
-    "num_inference_steps": "use the column steps",
-    "num_images_per_prompt": "use the column num_images",
-    "generator": "use the column seed",
-    "latents": "use the column seed",
-    **dict.fromkeys(
-        (
-            "output_type", "return_dict", "callback_on_step_end", "callback_on_step_end_tensor_inputs",
-            "prompt_embeds", "pooled_prompt_embeds", "prompt_embeds_mask",
-            "negative_prompt_embeds", "negative_pooled_prompt_embeds", "negative_prompt_embeds_mask",
-        ),
-        "renderay sets it itself",
-    ),
-}  # fmt: skip
+from manifests.row import BadRow, Row, positional_id
+from manifests.storage import locate
 
 
 @dataclass(frozen=True)
@@ -66,9 +43,9 @@ class RowRules:
         names = ("width", "height", "steps", "guidance_scale", "true_cfg_scale")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         try:
-            _Fields.model_validate({"prompt": "-", **given}, context=_Context(self, 0, locate(".")))
+            Fields.model_validate({"prompt": "-", **given}, context=FieldContext(self, 0, locate(".")))
         except ValidationError as error:
-            faults = [f"{fault['loc'][0]}: {_reason(fault)}" for fault in error.errors() if fault["loc"][0] in names]
+            faults = [f"{fault['loc'][0]}: {reason_of(fault)}" for fault in error.errors() if fault["loc"][0] in names]
             if faults:
                 raise SpecError("; ".join(faults)) from None
 
@@ -87,7 +64,7 @@ class Validator:
         known, extra = self._columns.split(record.values)
         rules, position = self._rules, positional_id(record.ordinal)
         try:
-            fields = _Fields.model_validate(known, context=_Context(rules, record.ordinal, record.base))
+            fields = Fields.model_validate(known, context=FieldContext(rules, record.ordinal, record.base))
         except ValidationError as error:
             return self._bad(record, known, error.errors(include_url=False))
         return Row(
@@ -110,7 +87,7 @@ class Validator:
         )
 
     def _bad(self, record: Record, known: dict[str, Any], faults: list[ErrorDetails]) -> BadRow:
-        reasons = {str(fault["loc"][0]): _reason(fault) for fault in faults}
+        reasons = {str(fault["loc"][0]): reason_of(fault) for fault in faults}
         if "prompt" not in known:
             reasons["prompt"] = f"missing; {self._columns.prompt_hint(record.values or {})}"
         first = next(iter(reasons))
@@ -118,167 +95,3 @@ class Validator:
         message = "; ".join([reasons[first], *others])
         id = None if "id" in reasons else str(known.get("id", positional_id(record.ordinal)))
         return BadRow(record.ordinal, id, record.file, record.line, first, message)
-
-
-class _Context(NamedTuple):
-    """What a field's check needs to know beyond its value."""
-
-    rules: RowRules
-    ordinal: int
-    base: Location
-
-
-def _context(info: ValidationInfo) -> _Context:
-    return cast(_Context, info.context)
-
-
-def _no_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"{_shown(value)}: must be a number")
-    return value
-
-
-def _id(value: Any, info: ValidationInfo) -> str:
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise ValueError(f"{_shown(value)}: must be text or a whole number")
-    text = str(value)
-    if not text.strip():
-        raise ValueError("is blank; leave it out and it is made from the row's position")
-    if len(text.encode()) > _MAX_ID_BYTES:
-        raise ValueError(f"{_shown(text)}: is {len(text.encode())} bytes long, at most {_MAX_ID_BYTES} may be")
-    if _CONTROL.search(text):
-        raise ValueError(f"{text!r}: holds a control character")
-    if _POSITIONAL.fullmatch(text) and text != positional_id(_context(info).ordinal):
-        raise ValueError(f"{text}: such names are kept for rows without an id; leave it out or choose another")
-    return text
-
-
-def _prompt(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is blank; every row needs one")
-    return text
-
-
-def _side(value: int, info: ValidationInfo) -> int:
-    multiple = _context(info).rules.size_multiple
-    if value % multiple:
-        below = value // multiple * multiple
-        legal = [f"{side}" for side in (below, below + multiple) if _MIN_SIDE <= side <= _MAX_SIDE]
-        raise ValueError(f"{value}: must be a multiple of {multiple}; nearest: {' and '.join(legal)}")
-    return value
-
-
-def _scale(value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{value:g}: must be a finite number of at least 0")
-    return value
-
-
-def _seed(value: int, info: ValidationInfo) -> int:
-    if value < 0:
-        raise ValueError(f"{value}: must be at least 0; leave it out and it is drawn from the job's seed and the id")
-    limit = 2**63 - 1 - int(info.data.get("num_images", 1))
-    if value > limit:
-        raise ValueError(f"{value}: must be at most {limit}, so that seed + num_images fits 64 bits")
-    return value
-
-
-def _params(value: Any, info: ValidationInfo) -> dict[str, Any]:
-    if isinstance(value, str):
-        try:
-            value = from_json(value, allow_inf_nan=False)
-        except ValueError:
-            raise ValueError(f"{_shown(value)}: must be an object, or JSON text of one") from None
-    if (
-        isinstance(value, list)
-        and value
-        and all(isinstance(item, tuple) and isinstance(item[0], str) for item in value)
-    ):
-        value = dict(value)  # an Arrow map comes as pairs
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise ValueError(f"{_shown(value)}: must be an object, or JSON text of one")
-    # Every row of a Parquet struct has every name: null means "not given" here too.
-    params = {name: item for name, item in value.items() if item is not None}
-    reasons = [reason for name in params if (reason := _param_fault(name, _context(info).rules.parameters))]
-    if reasons:
-        raise ValueError("; ".join(reasons))
-    return params
-
-
-def _param_fault(name: str, allowed: frozenset[str] | None) -> str | None:
-    if name in CANONICAL:
-        return f"{name}: use the column {name}"
-    if name in RESERVED_PARAMS:
-        return f"{name}: {RESERVED_PARAMS[name]}"
-    if allowed is None or name in allowed:
-        return None
-    open_to_rows = sorted(allowed.difference(CANONICAL, RESERVED_PARAMS))
-    close = get_close_matches(name, open_to_rows, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(open_to_rows) or 'none'}"
-    return f"{_shown(name)}: the pipeline takes no such argument; {hint}"
-
-
-def _image(value: Any, info: ValidationInfo) -> tuple[ImageRef, ...]:
-    return image_refs(value, _context(info).base) if value != () else ()
-
-
-def _images(value: Any, info: ValidationInfo) -> tuple[ImageRef, ...]:
-    images, rules = _image(value, info), _context(info).rules
-    if "image" not in info.data:
-        return images  # `image` is at fault and says so itself
-    if value != () and info.data["image"]:
-        raise ValueError("given beside image; keep one of the two columns")
-    count = len(images) + len(info.data["image"])
-    if rules.max_images is not None and count > rules.max_images:
-        limit = f"at most {rules.max_images}" if rules.max_images else "none"
-        raise ValueError(f"{count} given; the model takes {limit}")
-    if count < rules.min_images:
-        raise ValueError(f"{count} given; the model needs at least {rules.min_images}")
-    return images
-
-
-_Whole = Annotated[int, BeforeValidator(_no_bool)]
-_Side = Annotated[_Whole, Field(ge=_MIN_SIDE, le=_MAX_SIDE), AfterValidator(_side)]
-_Scale = Annotated[float, BeforeValidator(_no_bool), AfterValidator(_scale)]
-
-
-class _Fields(BaseModel):
-    """The canonical columns. Checks that look at another field stand below it."""
-
-    id: Annotated[str | None, PlainValidator(_id)] = None
-    prompt: Annotated[str, AfterValidator(_prompt)]
-    negative_prompt: str | None = None
-    image: Annotated[tuple[ImageRef, ...], PlainValidator(_image)] = ()
-    images: Annotated[tuple[ImageRef, ...], PlainValidator(_images)] = Field((), validate_default=True)
-    width: _Side | None = None
-    height: _Side | None = None
-    steps: Annotated[_Whole, Field(ge=1, le=_MAX_STEPS)] | None = None
-    guidance_scale: _Scale | None = None
-    true_cfg_scale: _Scale | None = None
-    num_images: Annotated[_Whole, Field(ge=1, le=_MAX_IMAGES)] = 1
-    seed: Annotated[_Whole, AfterValidator(_seed)] | None = None
-    params: Annotated[dict[str, Any], PlainValidator(_params)] = Field(default_factory=dict)
-
-
-def _reason(fault: ErrorDetails) -> str:
-    """pydantic's finding in our words: the value, then the limit."""
-    kind, bounds = fault["type"], fault.get("ctx", {})
-    if kind == "value_error":
-        return str(bounds["error"])
-    shown = _shown(fault["input"])
-    if kind == "greater_than_equal":
-        return f"{shown}: must be at least {bounds['ge']:g}"
-    if kind == "less_than_equal":
-        return f"{shown}: must be at most {bounds['le']:g}"
-    wanted = {"int": "a whole number", "float": "a number", "string": "text"}.get(kind.partition("_")[0])
-    return f"{shown}: must be {wanted}" if wanted else f"{shown}: {fault['msg']}"
-
-
-def _shown(value: Any) -> str:
-    """The value on one line, short."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list, tuple, bytes)):
-        return {dict: "an object", bytes: "bytes"}.get(type(value), "a list")
-    text = " ".join(str(value).split()) or "blank text"
-    return text if len(text) <= 60 else f"{text[:57]}..."

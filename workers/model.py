@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from manifests.errors import ModelError
-from manifests.validate import RESERVED_PARAMS
+from manifests.fields import RESERVED_PARAMS
 from workers.families import FAMILIES, Family, family_of
 from workers.families.base import Defaults
 from workers.fingerprint import fingerprint_folder, fingerprint_random

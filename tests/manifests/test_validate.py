@@ -9,10 +9,11 @@ import pytest
 
 from manifests.columns import CANONICAL, ColumnMap
 from manifests.errors import SpecError
+from manifests.fields import RESERVED_PARAMS
 from manifests.read import Record
 from manifests.row import BadRow, ImageRef, Row
 from manifests.storage import locate
-from manifests.validate import RESERVED_PARAMS, RowRules, Validator
+from manifests.validate import RowRules, Validator
 
 _BASE = locate("/data/set")
 _NO_IMAGE = "each image must be a path, a URI, bytes or {bytes, path}, and not empty"

@@ -1,0 +1,182 @@
+"""Pictures per second of renderay against a plain diffusers loop, from first to last picture.
+
+The loop is what a careful user writes: as many processes, each loading the same tiny pipeline, calling
+`pipe(prompt, ...)` for every row of its share and saving a PNG. Rows, seeds, sizes, steps, threads and encoding are the
+same, so the pictures must be too: their pixels are compared. Loading is left out on both sides. Sides alternate,
+because a shared machine drifts.
+
+    first to last   renderay: from the first picture's `started_at` to the end of the last picture's encoding
+    to last commit  the same, up to the driver's last commit: everything durable and published
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import _prompts
+import numpy as np
+import pyarrow.dataset as ds
+from _report import cores, print_json, print_table, spread, verdict
+from PIL import Image
+
+from jobs.commits import read_log
+from manifests.columns import ColumnMap
+from manifests.files import find_files
+from manifests.row import Row
+from manifests.rows import parse_rows
+from manifests.seeds import picture_seed
+from manifests.storage import locate
+from manifests.validate import RowRules
+
+MODEL = "tiny:flux.1-dev"
+JOB_SEED = 0
+TARGET = 0.90
+_DURATIONS_MS = ("text_encode_ms", "prepare_ms", "denoise_ms", "decode_ms", "image_encode_ms")
+
+
+def main() -> None:
+    """Measure, print, and fail if any pixel differs."""
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="renderay-throughput-") as folder:
+        home = Path(folder)
+        manifest = options.manifest or str(_prompts.write_manifest(home / "prompts.jsonl", options.rows))
+        rows = _read(manifest, options)
+        rounds = []
+        for number in range(options.rounds):
+            loop = run_loop(rows, options, home / f"loop-{number}")
+            ours, committed = run_renderay(manifest, options, home / f"renderay-{number}")
+            different = count_different(rows, home / f"loop-{number}", home / f"renderay-{number}")
+            rounds.append((loop, ours, committed, different))
+            print(f"round {number + 1}: loop {loop:.2f} s, renderay {ours:.2f} s", file=sys.stderr)
+    _report(rounds, len(rows), options)
+
+
+def run_loop(rows: Sequence[Row], options: argparse.Namespace, out: Path) -> float:
+    """Seconds from the first call to the last PNG, over all processes of the plain loop."""
+    out.mkdir()
+    context = multiprocessing.get_context("spawn")
+    loaded, times = context.Barrier(options.processes), context.Queue()
+    shares = [rows[k :: options.processes] for k in range(options.processes)]
+    processes = [context.Process(target=plain_loop, args=(share, options, out, loaded, times)) for share in shares]
+    for process in processes:
+        process.start()
+    found = [times.get(timeout=600) for _ in processes]
+    for process in processes:
+        process.join()
+    return max(end for _, end in found) - min(begin for begin, _ in found)
+
+
+def plain_loop(rows: Sequence[Row], options: argparse.Namespace, out: Path, loaded: Any, times: Any) -> None:
+    """One process of the plain loop."""
+    import torch
+
+    from workers.model import load_model
+
+    torch.set_num_threads(1)
+    pipe = load_model(MODEL, "cpu", "float32").pipe
+    loaded.wait(timeout=300)
+    begin = time.time()
+    for row in rows:
+        image = pipe(
+            row.prompt,
+            width=options.size,
+            height=options.size,
+            num_inference_steps=options.steps,
+            guidance_scale=3.5,
+            generator=torch.Generator("cpu").manual_seed(_seed(row)),
+        ).images[0]
+        image.save(out / f"{row.ordinal}.png")
+    times.put((begin, time.time()))
+
+
+def run_renderay(manifest: str, options: argparse.Namespace, out: Path) -> tuple[float, float]:
+    """Seconds from the first picture's start to the last picture's end, and to the last commit."""
+    size = ["--width", str(options.size), "--height", str(options.size), "--steps", str(options.steps)]
+    command = [sys.executable, "-m", "renderay", "render", manifest, "--model", MODEL, "--out", str(out), *size]
+    command += ["--workers", str(options.processes), "--gpus", "0", "--seed", str(JOB_SEED)]
+    command += ["--guidance-scale", "3.5", "--limit", str(options.rows)]
+    command += [word for column in options.column for word in ("--column", column)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    table = ds.dataset(out / "images").to_table(columns=["started_at", *_DURATIONS_MS]).to_pylist()
+    begin = min(row["started_at"] for row in table)
+    end = max(row["started_at"] + timedelta(milliseconds=sum(row[name] for name in _DURATIONS_MS)) for row in table)
+    committed = max(record["time"] for record in read_log(locate(str(out))) if record["kind"] == "lease")
+    return (end - begin).total_seconds(), committed - begin.timestamp()
+
+
+def count_different(rows: Sequence[Row], loop: Path, ours: Path) -> int:
+    """How many pictures differ in any pixel, or are missing on either side."""
+    table = ds.dataset(ours / "images").to_table(columns=["ordinal", "image"])
+    found = dict(zip(table["ordinal"].to_pylist(), table["image"].to_pylist(), strict=True))
+    return sum(
+        row.ordinal not in found
+        or not np.array_equal(
+            np.asarray(Image.open(BytesIO(found[row.ordinal]["bytes"]))), np.asarray(Image.open(loop / f"{row.ordinal}.png"))
+        )
+        for row in rows
+    ) + abs(len(found) - len(rows))
+
+
+def _seed(row: Row) -> int:
+    return picture_seed(row.seed, JOB_SEED, row.id, 0)
+
+
+def _read(manifest: str, options: argparse.Namespace) -> list[Row]:
+    rows = parse_rows(find_files([manifest]), ColumnMap(options.column), RowRules(), options.rows)
+    return [row for row in rows if isinstance(row, Row)]
+
+
+def _report(rounds: list[tuple[float, float, float, int]], rows: int, options: argparse.Namespace) -> None:
+    ratios = [loop / ours for loop, ours, _, _ in rounds]
+    committed = [loop / seconds for loop, _, seconds, _ in rounds]
+    different = sum(each[3] for each in rounds)
+    lines = [
+        (k + 1, rows / loop, rows / ours, ratios[k], committed[k]) for k, (loop, ours, _, _) in enumerate(rounds)
+    ]
+    print(f"{rows} pictures of {options.size}x{options.size}, {options.steps} steps, {options.processes} processes")
+    print_table(("round", "loop pictures/s", "renderay pictures/s", "first to last", "to last commit"), lines)
+    summary, summary_committed = spread(ratios), spread(committed)
+    print(f"ratio, first to last:  min {summary['min']}, median {summary['median']}, max {summary['max']}")
+    print(verdict(summary["median"], TARGET))
+    print(f"pictures that differ in any pixel: {different} of {rows * len(rounds)}")
+    print_json(
+        "throughput",
+        rows=rows,
+        size=options.size,
+        steps=options.steps,
+        processes=options.processes,
+        loop_pictures_per_s=spread([line[1] for line in lines]),
+        renderay_pictures_per_s=spread([line[2] for line in lines]),
+        ratio=summary,
+        ratio_to_last_commit=summary_committed,
+        different=different,
+    )
+    sys.exit(1 if different else 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rows", type=int, default=400, help="rows a round; of --manifest the first so many")
+    parser.add_argument("--size", type=int, default=64, help="width and height in pixels")
+    parser.add_argument("--steps", type=int, default=4, help="denoising steps")
+    parser.add_argument("--processes", type=int, default=cores(), help="processes, each with one torch thread")
+    parser.add_argument("--rounds", type=int, default=3, help="times that both sides are run, in turn")
+    parser.add_argument("--manifest", help="a manifest with prompts; made by default")
+    parser.add_argument("--column", action="append", default=[], help="CANONICAL=NAME, as for renderay render")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")  # for both sides alike
+    main()

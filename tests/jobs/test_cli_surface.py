@@ -1,0 +1,157 @@
+"""The command line as people and scripts know it: names, exit codes, what is printed where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import cli
+from tests.conftest import run, write_jsonl
+
+SURFACE = {
+    "render": {
+        "manifest", "--model", "--out", "--attention", "--gpus", "--workers", "--batch-size", "--compile",
+        "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
+        "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds",
+        "--stall-timeout", "--encode-threads", "--config", "--dry-run",
+    },
+    "check": {"manifest", "--model", "--column", "--limit"},
+    "status": {"out", "--json"},
+    "demo": {"--out"},
+}  # fmt: skip
+
+
+def test_commands_and_options_are_these_and_no_others() -> None:
+    found = {
+        name: {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+        for name, command in cli.commands.items()
+    }
+    assert found == SURFACE
+    assert {name for name, command in cli.commands.items() for option in command.params if option.multiple} == {
+        "render",
+        "check",
+    }  # --column
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return write_jsonl(tmp_path / "m.jsonl", [{"prompt": "a fox"}, {"prompt": "a hen", "num_images": 2}])
+
+
+def refusal(*arguments: str | Path) -> str:
+    """The one line on standard error of a command that must end with status 2."""
+    done = run(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1 and done.stderr.startswith("renderay: ")
+    return done.stderr.removeprefix("renderay: ").strip()
+
+
+def test_an_unknown_option_ends_with_2(manifest: Path) -> None:
+    done = run("render", manifest, "--stepz", "4")
+    assert done.returncode == 2 and "--steps" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["render", "check"])
+def test_a_missing_or_empty_manifest_is_one_line(tmp_path: Path, command: str) -> None:
+    options = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out"] if command == "render" else []
+    assert refusal(command, tmp_path / "no.jsonl", *options) == f"{tmp_path}/no.jsonl: no such file or folder"
+    (tmp_path / "empty.jsonl").write_text("\n")
+    assert "no row" in refusal(command, tmp_path / "empty.jsonl", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_is_one_line(manifest: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    family = refusal("render", manifest, "--out", out, "--model", "tiny:flux.1-dew")
+    assert family.endswith("did you mean tiny:flux.1-dev?")
+    folder = refusal("render", manifest, "--out", out, "--model", tmp_path)
+    assert "no model_index.json" in folder
+    assert not out.exists()
+
+
+def test_options_that_are_missing_or_wrong_are_named_all_in_one_line(manifest: Path) -> None:
+    assert refusal("render", manifest) == "model: not given; use --model; out: not given; use --out"
+    wrong = refusal("render", manifest, "--model", "tiny:flux.1-dev", "--out", "o", "--gpus", "-1", "--format", "gif")
+    assert wrong.startswith("gpus: '-1': ") and "; format: 'gif': " in wrong
+
+
+def test_check_prints_every_bad_row_and_ends_with_3(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"prompt": "a"}\n{"prompt": "b", "steps": 0}\n{oops\n{"Prompt": "c"}\n')
+    done = run("check", bad)
+    assert done.returncode == 3 and done.stderr == "4 rows, 3 bad\n"
+    first, second, third = done.stdout.splitlines()
+    assert first == f"{bad}:2: steps: 0: must be at least 1"
+    assert second.startswith(f"{bad}:3: row: not JSON: ")
+    assert third.startswith(f"{bad}:4: prompt: missing; ")
+
+
+def test_check_of_a_clean_manifest_ends_with_0(manifest: Path) -> None:
+    done = run("check", manifest)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "2 rows, 0 bad\n")
+
+
+def test_check_reads_columns_and_stops_at_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("Prompt,steps\na,1\nb,x\n")
+    done = run("check", tmp_path / "m.csv", "--column", "prompt=Prompt", "--limit", "1")
+    assert (done.returncode, done.stderr) == (0, "1 rows, 0 bad\n")
+
+
+def test_check_with_a_model_knows_its_sizes_and_arguments(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "width": 72}, {"prompt": "b", "params": {"max_sequence_lenght": 64}}]
+    done = run("check", write_jsonl(tmp_path / "m.jsonl", rows), "--model", "tiny:flux.1-dev")
+    assert done.returncode == 3
+    first, second = done.stdout.splitlines()
+    assert ": width: 72: must be a multiple of 16; nearest: 64 and 80" in first
+    assert second.endswith("did you mean max_sequence_length?")
+
+
+def test_a_dry_run_tells_all_and_writes_nothing(manifest: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    done = run("render", manifest, "--model", "tiny:flux.1-dev", "--out", tmp_path / "out", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "rows: 2, of which 0 bad; pictures: 3" in done.stdout and "left: 2" in done.stdout
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_config_fills_options_and_the_command_line_wins(manifest: Path, tmp_path: Path) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_text(
+        f"manifest: {manifest}\nmodel: tiny:flux.1-dev\nout: {tmp_path}/out\nbatch-size: 4\nsteps: 9\n"
+        "compile: false\ncolumn:\n  prompt: prompt\n"
+    )
+    done = run("render", "--config", config, "--steps", "3", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert {"batch_size: 4", "steps: 3", "compile: False", "column: prompt=prompt"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("stepz: 4\n", "unknown option 'stepz'; known: manifest, model, out"),
+        ("- steps\n", "must map option names to values"),
+        ("steps: [\n", "not YAML"),
+        ("steps: many\n", "steps: 'many': "),
+    ],
+)
+def test_a_wrong_config_is_one_line(manifest: Path, tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "job.yaml").write_text(text)
+    options = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out", "--config", tmp_path / "job.yaml"]
+    assert reason in refusal("render", manifest, *options)
+
+
+def test_text_in_brackets_is_printed_literally_and_nothing_wraps(tmp_path: Path) -> None:
+    name = "[bold]'renderay[flash]' " + "long " * 40
+    assert name.strip() in refusal("check", tmp_path / f"{name.strip()}.jsonl")
+    bad = tmp_path / "[red]m[/red].jsonl"
+    bad.write_text('{"prompt": "a", "id": "row-000000009 [x]", "seed": "[/bold]' + "y" * 400 + '"}\n')
+    done = run("check", bad)
+    assert done.returncode == 3 and done.stdout.count("\n") == 1
+    assert done.stdout.startswith(f"{bad}:1: seed: [/bold]yyy")
+
+
+def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
+    assert "no job.json" in refusal("status", tmp_path)
