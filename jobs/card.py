@@ -10,6 +10,7 @@ from manifests.storage import Location
 def write_card(out: Location, job: JobFile) -> None:
     """Write the card of a job's output folder."""
     configs = "\n".join(f"- config_name: {table}\n  data_files: {table}/*.parquet" for table in TABLES)
+    configs = configs.replace("config_name: images", "config_name: images\n  default: true")
     tags = "tags:\n- renderay\n- text-to-image"
     (out / "README.md").write_bytes(
         f"""---

@@ -24,6 +24,7 @@ from jobs.sizing import LeaseSizer
 from manifests.errors import AttentionError, JobStopped, ModelError, OutputMismatch
 from manifests.plan import Lease, shape_of
 from manifests.row import BadRow
+from manifests.schemas import TABLES
 from manifests.storage import Location
 from workers.breadcrumb import breadcrumb_location, read_breadcrumb
 from workers.records import bad_row_record
@@ -105,6 +106,8 @@ class Driver:
         if decisions is not None:
             if self.planner is None:
                 self.planner = self.job.make_planner(member.facts, decisions)
+                if not self.ledger.opened:
+                    self._open_tables()
             self.pool.begin(member, decisions)
         elif not any(other.stage == "deciding" for other in self.pool.members.values()):
             self.pool.decide(member)  # the others wait, loaded, for what it decides
@@ -116,6 +119,13 @@ class Driver:
         for other in list(self.pool.members.values()):
             if other.stage == "loaded":
                 self._on_loaded(other)
+
+    def _open_tables(self) -> None:
+        """Publish an empty file a table, so that every reader finds every table from the beginning."""
+        stem = f"{self.run_id}-open"
+        writers = [TableWriter(self.out, table, stem, self.extra) for table in TABLES]
+        files = tuple(file for writer in writers if (file := writer.close(keep_empty=True)))
+        self._results.append(LeaseResult(stem, "driver", (), (), 0, 0.0, files))
 
     def _hand_out(self) -> None:
         if self.planner is None:

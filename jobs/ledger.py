@@ -53,6 +53,7 @@ class Ledger:
         self.done = Bitmap()
         self.failed = Bitmap()
         self.pictures = 0
+        self.opened = False  # whether every table has a file
         self.strikes: Counter[int] = Counter()
         self.rows: int | None = None  # that the job takes, as far as its latest run knew
         self.ended_rows = 0  # the longest prefix of the manifest known to be complete
@@ -63,6 +64,7 @@ class Ledger:
         """Take one record of the log into account; kinds of later versions are ignored."""
         kind = record["kind"]
         if kind == "lease":
+            self.opened = True
             for ordinal in from_ranges(record["done"]):
                 self.done.add(ordinal)
             for ordinal in from_ranges(record["failed"]):

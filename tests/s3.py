@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import logging
+import urllib.request
 from collections.abc import Iterator
 
-import pyarrow.fs as pafs
 import pytest
 
 _buckets = itertools.count()
@@ -40,5 +40,5 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     bucket = f"bucket-{next(_buckets)}"
-    pafs.S3FileSystem(allow_bucket_creation=True).create_dir(bucket)
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")).close()
     return f"s3://{bucket}"

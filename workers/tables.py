@@ -45,10 +45,12 @@ class TableWriter:
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def close(self) -> TableFile | None:
-        """Finish the file and make it durable; None where no row was appended."""
-        if self._pending or self._writer:
+    def close(self, keep_empty: bool = False) -> TableFile | None:
+        """Finish the file and make it durable; None where no row was appended, unless an empty one is wanted."""
+        if self._pending:
             self._flush()
+        if self._writer is None and keep_empty:
+            self._writer = self._open()  # without a row group: datasets stumbles over one of no rows
         if self._writer is None:
             return None
         self._writer.close()

@@ -144,13 +144,13 @@ def test_a_wrong_config_is_one_line(manifest: Path, tmp_path: Path, text: str, r
 
 
 def test_text_in_brackets_is_printed_literally_and_nothing_wraps(tmp_path: Path) -> None:
-    name = "[bold]'renderay[flash]' " + "long " * 40
-    assert name.strip() in refusal("check", tmp_path / f"{name.strip()}.jsonl")
-    bad = tmp_path / "[red]m[/red].jsonl"
-    bad.write_text('{"prompt": "a", "id": "row-000000009 [x]", "seed": "[/bold]' + "y" * 400 + '"}\n')
+    missing = tmp_path / f"[bold]'renderay[flash]' {'long ' * 40}.jsonl"
+    assert f"{missing}: " in refusal("check", missing)
+    bad = tmp_path / "[red]m.jsonl"
+    bad.write_text('{"prompt": "a", "seed": "[/bold]", "id": "' + "[y] " * 200 + '"}\n')
     done = run("check", bad)
     assert done.returncode == 3 and done.stdout.count("\n") == 1
-    assert done.stdout.startswith(f"{bad}:1: seed: [/bold]yyy")
+    assert done.stdout.startswith(f"{bad}:1: id: [y] [y] ") and "; seed: [/bold]: must be a whole number" in done.stdout
 
 
 def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
