@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import chain
 
 import pytest
 
@@ -101,7 +102,7 @@ def test_a_manifest_of_bad_rows_alone_comes_out_in_portions_and_ends() -> None:
         portions.append([row.ordinal for row in job.planner.bad_rows])
         job.planner.bad_rows.clear()
     assert [len(portion) for portion in portions] == [WINDOW_ROWS, WINDOW_ROWS, 5]
-    assert sum(portions, []) == list(range(2 * WINDOW_ROWS + 5))
+    assert list(chain(*portions)) == list(range(2 * WINDOW_ROWS + 5))
 
 
 def test_the_manifest_is_read_a_window_ahead_and_no_further() -> None:
@@ -205,7 +206,7 @@ def test_a_block_that_is_partly_done_is_cut_into_the_batches_it_had_or_says_that
 
     whole = [make_row(k) for k in range(8)]
     leases = Job(whole, batch_size=2, log=[finished(*done)]).leases()
-    assert sorted(sum(ordinals(leases), [])) == [k for k in range(8) if k not in done]
+    assert sorted(chain(*ordinals(leases))) == [k for k in range(8) if k not in done]
     for lease in leases:
         if lease.attempt == 1:
             cut = [batch for block in lease.blocks for batch in batches(block.rows)]

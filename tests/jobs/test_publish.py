@@ -1,4 +1,4 @@
-"""Rolling a folder forward after a crash, on a local disk and on S3: the tables hold what the log names, nothing else."""
+"""Rolling a folder forward after a crash, on a disk and on S3: the tables hold what the log names, nothing else."""
 
 from __future__ import annotations
 
