@@ -23,7 +23,7 @@ from jobs.publish import Publisher
 from jobs.sizing import LeaseSizer
 from manifests.errors import AttentionError, JobStopped, ModelError, OutputMismatch
 from manifests.plan import Lease, shape_of
-from manifests.row import BadRow
+from manifests.row import BadRow, Row
 from manifests.schemas import TABLES
 from manifests.storage import Location
 from workers.breadcrumb import breadcrumb_location, read_breadcrumb
@@ -46,6 +46,9 @@ class Job(Protocol):
 
     def adopt(self, facts: WorkerFacts, decisions: Decisions) -> None:
         """Keep what a worker decided for all workers of its GPU model, now and on resume."""
+
+    def sample(self, facts: WorkerFacts) -> Row | None:
+        """The first row that can be rendered, whose shape measurements are made at."""
 
     def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
         """The planner, once the model is known."""
@@ -110,7 +113,7 @@ class Driver:
                     self._open_tables()
             self.pool.begin(member, decisions)
         elif not any(other.stage == "deciding" for other in self.pool.members.values()):
-            self.pool.decide(member)  # the others wait, loaded, for what it decides
+            self.pool.decide(member, self.job.sample(member.facts))  # the others wait, loaded, for what it decides
 
     def _on_decided(self, member: Member, decisions: Decisions) -> None:
         assert member.facts is not None

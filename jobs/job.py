@@ -22,6 +22,7 @@ from jobs.spec import JobSpec
 from manifests.errors import ManifestError
 from manifests.files import ManifestFile, digest, find_files
 from manifests.plan import cut_blocks
+from manifests.row import Row
 from manifests.rows import parse_rows
 from manifests.storage import Location, locate
 from manifests.survey import survey
@@ -69,6 +70,11 @@ class RenderJob:
         self.file.decisions[facts.hardware.kind] = decisions
         self.file.write(self.out)
         write_card(self.out, self.file)
+
+    def sample(self, facts: WorkerFacts) -> Row | None:
+        """The first row that this model can render."""
+        rows = parse_rows(self.files, self.spec.columns, model_rules(self.spec, facts.model), self.spec.limit)
+        return next((row for row in rows if isinstance(row, Row)), None)
 
     def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
         """Read the manifest under the model's rules."""

@@ -16,6 +16,7 @@ from typing import Any
 import ray
 
 from manifests.plan import Lease
+from manifests.row import Row
 from workers.settings import Decisions, WorkerFacts, WorkerSettings, WorkerState
 
 LEASES_IN_FLIGHT = 2  # one being rendered, one waiting behind it
@@ -76,10 +77,10 @@ class WorkerPool:
         self._ask(member, "loaded", actor.load.remote())
         return member
 
-    def decide(self, member: Member) -> None:
-        """Have a loaded worker settle what is `auto`."""
+    def decide(self, member: Member, sample: Row | None) -> None:
+        """Have a loaded worker settle what is `auto`, at the shape of a sample row."""
         member.stage = "deciding"
-        self._ask(member, "decided", member.actor.decide.remote())
+        self._ask(member, "decided", member.actor.decide.remote(sample))
 
     def begin(self, member: Member, decisions: Decisions) -> None:
         """Give a loaded worker the decisions; it is ready for leases when it answers."""

@@ -153,10 +153,10 @@ def _split_glob(path: str) -> tuple[str, list[str]] | None:
     first = next((n for n, part in enumerate(parts) if any(mark in part for mark in "*?[")), None)
     if first is None or path.startswith(("http://", "https://")):
         return None
-    if "://" not in path and locate(path).exists():
-        return None  # `prompts [1].jsonl` is what browsers call a second download
     if "://" in path and first < 3:
         raise ManifestError(f"{path}: the bucket's name cannot be a pattern")
+    if locate(path).exists():
+        return None  # `prompts [1].jsonl` is what browsers call a second download
     head = "/".join(parts[:first]) or ("/" if path.startswith("/") else ".")
     return head, [part for part in parts[first:] if part]
 

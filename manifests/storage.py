@@ -129,6 +129,8 @@ def _native(scheme: str, rest: str) -> tuple[pafs.FileSystem, str]:
     if found := _OPTIONS.search(rest):
         path, options = rest[: found.start()], found.group()
     bucket = path.partition("/")[0]
+    if not bucket:
+        raise SpecError(f"{scheme}://{rest}: cannot be opened: it names no bucket")
     fs, _ = pafs.FileSystem.from_uri(f"{scheme}://{bucket}{options}")
     return fs, path
 

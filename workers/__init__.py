@@ -5,7 +5,7 @@
     families/        what is particular to a model family
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
     timing.py        device time of every step            transfer.py
-    render.py        one batch: prompts to pixels
+    render.py        one batch: prompts to pixels       batch_size.py  how many pictures it takes
     pictures.py      pixels to PNG, WebP, JPEG
     records.py       a batch as table rows
     tables.py        one Parquet file of one table

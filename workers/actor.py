@@ -12,6 +12,7 @@ import os
 import ray
 
 from manifests.plan import Lease
+from manifests.row import Row
 from manifests.storage import locate
 from workers.logs import log_to
 from workers.settings import Decisions, LeaseResult, WorkerFacts, WorkerSettings, WorkerState
@@ -37,9 +38,9 @@ class RenderActor:
         finally:
             self._log.upload()
 
-    def decide(self) -> Decisions:
-        """Settle what the job left to `auto`."""
-        return self._worker.decide()
+    def decide(self, sample: Row | None) -> Decisions:
+        """Settle what the job left to `auto`, at the shape of a sample row."""
+        return self._worker.decide(sample)
 
     def begin(self, decisions: Decisions) -> None:
         """Take the job's decisions."""

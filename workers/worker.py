@@ -9,10 +9,10 @@ While one lease's pictures are compressed and written, the next lease is being r
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from threading import Semaphore
@@ -22,6 +22,7 @@ from manifests.plan import Lease, Picture, cut_batches
 from manifests.row import Row
 from manifests.seeds import picture_seed
 from manifests.storage import locate
+from workers.batch_size import choose_batch_size, free_memory
 from workers.breadcrumb import breadcrumb_location, drop_breadcrumb
 from workers.hardware import describe_hardware
 from workers.lease_output import LeaseOutput
@@ -62,13 +63,9 @@ class Worker:
         """Load the model. ModelError where it cannot be."""
         return self._render_thread.submit(self._load).result()
 
-    def decide(self) -> Decisions:
-        """Settle what the job left to `auto`, on this worker's device."""
-        backend, reason = choose(self._settings.attention)
-        asked = self._settings.batch_size
-        batch_size = asked if isinstance(asked, int) else 1
-        why = "asked for" if isinstance(asked, int) else "auto: one picture a call"
-        return Decisions(batch_size, backend, self._settings.compile, {"attention": reason, "batch_size": why})
+    def decide(self, sample: Row | None) -> Decisions:
+        """Settle what the job left to `auto`, on this worker's device, at the shape of a sample row of the job."""
+        return self._render_thread.submit(self._decide, sample).result()
 
     def begin(self, decisions: Decisions) -> None:
         """Take the job's decisions; leases may follow."""
@@ -90,6 +87,39 @@ class Worker:
         self._facts = WorkerFacts(self._settings.worker_id, self._model.facts, describe_hardware(self._settings.device))
         log.info("loaded %s in %.1f s", self._settings.model, self._model.facts.load_seconds)
         return self._facts
+
+    def _decide(self, sample: Row | None) -> Decisions:
+        backend, why_backend = choose(self._settings.attention)
+        asked = self._settings.batch_size
+        if isinstance(asked, int):
+            size, why_size = asked, "asked for"
+        elif self._settings.device == "cpu" or sample is None:
+            size, why_size = 1, "auto: one picture fills a CPU"
+        else:
+            choice = choose_batch_size(sample, self._timer_of(Decisions(1, backend, False, {})))
+            size, why_size = choice.batch_size, choice.reason()
+        reasons = {"attention": why_backend, "batch_size": why_size}
+        log.info("decided: batch size %d (%s), attention %s (%s)", size, why_size, backend, why_backend)
+        return Decisions(size, backend, self._settings.compile, reasons)
+
+    def _timer_of(self, decisions: Decisions) -> Callable[[list[Picture]], float]:
+        """A function that renders a batch and returns the time of its fastest step in ms."""
+        assert self._model is not None
+        renderer = Renderer(self._model, decisions, self.state)
+        device = self._settings.device
+
+        def step_ms(pictures: list[Picture]) -> float:
+            import torch
+
+            try:
+                times, _, _ = renderer.render(pictures).wait()
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(str(error)) from None
+            finally:
+                free_memory(device)
+            return min(step.step_ms for step in times.steps)
+
+        return step_ms
 
     def _begin(self, decisions: Decisions) -> None:
         if self._model is None:
@@ -154,7 +184,7 @@ class Worker:
             batch_id = f"{lease.lease_id}-b{batch.worker_batch}"
             context = BatchContext(batch_id, lease.lease_id, attempt, queue_ms, self._renderer.peak_gib())
             return [self._finishers.submit(self._finish, batch, context, output)]
-        _free_memory(self._settings.device)  # outside the except block, whose traceback holds the batch's tensors
+        free_memory(self._settings.device)  # outside the except block, whose traceback holds the batch's tensors
         return [
             future
             for picture in pictures
@@ -208,11 +238,3 @@ class Worker:
             return
         self._broken = " ".join(text.split())[:300]
         raise WorkerBroken(self._broken) from error
-
-
-def _free_memory(device: str) -> None:
-    gc.collect()
-    if device == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()

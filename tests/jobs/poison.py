@@ -43,8 +43,8 @@ class RenderActor:
     def load(self) -> WorkerFacts:
         return self._worker.load()
 
-    def decide(self) -> Decisions:
-        return self._worker.decide()
+    def decide(self, sample: Any) -> Decisions:
+        return self._worker.decide(sample)
 
     def begin(self, decisions: Decisions) -> None:
         self._worker.begin(decisions)
