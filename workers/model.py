@@ -66,6 +66,7 @@ def load_model(text: str, device: str, dtype: str) -> LoadedModel:
 
     Raises ModelError, one line, with the loader's own error as its cause.
     """
+    _quieten_libraries()
     reference = parse_model(text)
     started = time.perf_counter()
     try:
@@ -79,6 +80,14 @@ def load_model(text: str, device: str, dtype: str) -> LoadedModel:
     facts = _describe(reference, pipe, family, dtype)
     facts = replace(facts, revision=revision, fingerprint=fingerprint, load_seconds=time.perf_counter() - started)
     return LoadedModel(pipe, family, facts, device)
+
+
+def _quieten_libraries() -> None:
+    """Notices of the libraries about themselves are not news to the user; their errors still come."""
+    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
+        os.environ.setdefault(name, "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 
 def _cannot_load(text: str, error: Exception) -> ModelError:
@@ -166,6 +175,7 @@ def inspect_model(text: str) -> ModelFacts:
 
     Raises ModelError as `load_model` does. Revision and fingerprint stay empty.
     """
+    _quieten_libraries()
     reference = parse_model(text)
     try:
         pipe = _skeleton(reference)
