@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
+from jobs.job import model_rules
 from manifests.columns import ColumnMap
 from manifests.errors import ManifestError
 from manifests.files import find_files
@@ -36,12 +36,4 @@ def _rules(model: str | None) -> RowRules:
         return RowRules()
     from workers.model import inspect_model  # loads diffusers
 
-    facts = inspect_model(model)
-    defaults = {name: value for name, value in asdict(facts.defaults).items() if value is not None}
-    return RowRules(
-        **defaults,
-        size_multiple=facts.size_multiple,
-        parameters=facts.parameters,
-        min_images=facts.min_images,
-        max_images=facts.max_images,
-    )
+    return model_rules(inspect_model(model))

@@ -92,7 +92,7 @@ def require_same_model(out: Location, old: JobFile, facts: WorkerFacts) -> None:
 def describe_model(facts: WorkerFacts) -> dict[str, Any]:
     """The model's facts as JSON."""
     found = asdict(facts.model)
-    found["parameters"] = sorted(facts.model.parameters)
+    found |= {"parameters": sorted(facts.model.parameters), "columns": sorted(facts.model.columns)}
     return found
 
 

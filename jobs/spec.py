@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from manifests.columns import ColumnMap
 from manifests.errors import SpecError
-from manifests.validate import RowRules
+from manifests.validate import OPTIONAL, RowRules
 
 # fields that may differ when a job is resumed: none of them changes a picture
 FREE_ON_RESUME = frozenset(
@@ -80,14 +80,9 @@ class JobSpec(BaseModel):
         """The column map. SpecError where an entry is malformed."""
         return ColumnMap(self.column)
 
-    def rules(self, **model: Any) -> RowRules:
-        """The row rules of this job; `model` holds what the model adds or, where the job is silent, its defaults."""
-        own = {
-            name: value
-            for name in ("width", "height", "steps", "guidance_scale", "true_cfg_scale", "negative_prompt")
-            if (value := getattr(self, name)) is not None
-        }
-        return RowRules(**(model | own))
+    def rules(self) -> RowRules:
+        """The row rules of this job as far as they are known without the model."""
+        return RowRules(**{name: value for name in OPTIONAL if (value := getattr(self, name)) is not None})
 
 
 def make_spec(**values: Any) -> JobSpec:

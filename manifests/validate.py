@@ -15,6 +15,9 @@ from manifests.read import Record
 from manifests.row import BadRow, Row, positional_id
 from manifests.storage import locate
 
+# canonical columns that some pipelines have no argument for
+OPTIONAL = frozenset({"width", "height", "steps", "guidance_scale", "true_cfg_scale", "negative_prompt"})
+
 
 @dataclass(frozen=True)
 class RowRules:
@@ -31,6 +34,7 @@ class RowRules:
     true_cfg_scale: float | None = None
     negative_prompt: str | None = None
     size_multiple: int = 1  # pixels; width and height must be multiples of it
+    columns: frozenset[str] | None = None  # OPTIONAL columns that the pipeline takes; None: all
     parameters: frozenset[str] | None = None  # names that `params` may use; None: not checked
     min_images: int = 0  # reference images a row must give
     max_images: int | None = None  # reference images a row may give; None: any number
@@ -67,6 +71,9 @@ class Validator:
             fields = Fields.model_validate(known, context=FieldContext(rules, record.ordinal, record.base))
         except ValidationError as error:
             return self._bad(record, known, error.errors(include_url=False))
+        if rules.columns is not None and (useless := [name for name in known if name in OPTIONAL - rules.columns]):
+            reason = f"{known[useless[0]]}: the pipeline takes no such argument; leave it out"
+            return BadRow(record.ordinal, fields.id or position, record.file, record.line, useless[0], reason)
         return Row(
             id=position if fields.id is None else fields.id,
             ordinal=record.ordinal,

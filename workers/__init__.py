@@ -5,13 +5,17 @@
     families/        what is particular to a model family
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
     timing.py        device time of every step            transfer.py
-    render.py        one batch: prompts to pixels       batch_size.py  how many pictures it takes
+    references.py    reference images, fetched ahead
+    encode.py        prompts to embeddings
+    render.py        one batch: embeddings to pixels
+    decide.py        what is auto, by measurement         batch_size.py
     pictures.py      pixels to PNG, WebP, JPEG
     records.py       a batch as table rows
     tables.py        one Parquet file of one table
     lease_output.py  the files of one lease
     breadcrumb.py    what was being rendered when a worker died
-    worker.py        the threads that tie these together
+    lease.py         one lease: batches, retries, the threads behind them
+    worker.py        one process: load, decide, begin, render
     actor.py         the worker as a Ray actor; logs.py
 
 Rule: only actor.py imports Ray, and nothing here knows of jobs; torch is imported inside functions, so that the driver

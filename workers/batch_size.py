@@ -6,7 +6,6 @@ last bit of a picture; so the smallest one that is about as fast as the best is 
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -48,12 +47,3 @@ def choose_batch_size(row: Row, step_ms: Callable[[list[Picture]], float]) -> Ba
     best = min(timed.values(), default=0.0)
     chosen = next((size for size, ms in timed.items() if ms <= best * NEAR_BEST), 1)
     return BatchSizeChoice(chosen, timed)
-
-
-def free_memory(device: str) -> None:
-    """Give cached device memory back, after a batch that did not fit or before one that may not."""
-    gc.collect()
-    if device == "cuda":
-        import torch
-
-        torch.cuda.empty_cache()

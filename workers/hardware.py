@@ -1,7 +1,8 @@
-"""What this worker runs on: node, device, GPU model and UUID, memory."""
+"""What this worker runs on: node, device, GPU model and UUID, memory in use."""
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import socket
@@ -57,3 +58,12 @@ def peak_gib(device: str) -> float:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30
+
+
+def free_memory(device: str) -> None:
+    """Give cached device memory back, after a batch that did not fit or before one that may not."""
+    gc.collect()
+    if device == "cuda":
+        import torch
+
+        torch.cuda.empty_cache()

@@ -27,13 +27,22 @@ if TYPE_CHECKING:
 
 VERSIONED = ("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray")
 _RANDOM_SEED = 0
+_COLUMNS = {  # optional manifest columns, and the pipeline argument that each becomes
+    "width": "width",
+    "height": "height",
+    "steps": "num_inference_steps",
+    "guidance_scale": "guidance_scale",
+    "true_cfg_scale": "true_cfg_scale",
+    "negative_prompt": "negative_prompt",
+}
 
 
 @dataclass(frozen=True)
 class ModelFacts:
     """What a loaded pipeline is and takes.
 
-    `size_multiple` in pixels; `parameters` are the names a row's `params` may use; `load_seconds` is wall time.
+    `size_multiple` in pixels; `parameters` are the names a row's `params` may use, `columns` the optional manifest
+    columns that mean something to the pipeline; `max_batch` in pictures a call; `load_seconds` is wall time.
     """
 
     model: str
@@ -45,8 +54,10 @@ class ModelFacts:
     defaults: Defaults
     size_multiple: int
     parameters: frozenset[str]
+    columns: frozenset[str]
     min_images: int
     max_images: int | None
+    max_batch: int | None
     versions: dict[str, str]
     load_seconds: float
 
@@ -75,7 +86,7 @@ def load_model(text: str, device: str, dtype: str) -> LoadedModel:
         raise
     except Exception as error:  # whatever the loaders raise, the user's question is which model and why
         raise _cannot_load(text, error) from error
-    family = _family_for(text, pipe)
+    family = family_of(type(pipe).__name__)
     pipe.set_progress_bar_config(disable=True)
     facts = _describe(reference, pipe, family, dtype)
     facts = replace(facts, revision=revision, fingerprint=fingerprint, load_seconds=time.perf_counter() - started)
@@ -93,13 +104,6 @@ def _quieten_libraries() -> None:
 def _cannot_load(text: str, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:600]
     return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}")
-
-
-def _family_for(text: str, pipe: Any) -> Family:
-    family = family_of(type(pipe).__name__)
-    if family is None:
-        raise ModelError(f"model {text}: pipelines of class {type(pipe).__name__} are not supported yet")
-    return family
 
 
 def _load(reference: ModelReference, device: str, dtype: str) -> tuple[Any, str | None, str]:
@@ -142,18 +146,21 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) -> ModelFacts:
     signature = inspect.signature(type(pipe).__call__).parameters
+    min_images, max_images = family.image_limits(pipe)
     return ModelFacts(
         model=reference.text,
         revision=None,
         fingerprint="",
         pipeline=type(pipe).__name__,
-        family=family.name,
+        family=family.name or None,
         dtype=dtype,
         defaults=family.tiny_defaults if reference.kind == "tiny" else family.defaults,
         size_multiple=family.size_multiple(pipe),
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
-        min_images=0,
-        max_images=0,
+        columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),
+        min_images=min_images,
+        max_images=max_images,
+        max_batch=family.max_batch,
         versions=package_versions(),
         load_seconds=0.0,
     )
@@ -181,7 +188,7 @@ def inspect_model(text: str) -> ModelFacts:
         pipe = _skeleton(reference)
     except Exception as error:
         raise _cannot_load(text, error) from error
-    return _describe(reference, pipe, _family_for(text, pipe), "float32")
+    return _describe(reference, pipe, family_of(type(pipe).__name__), "float32")
 
 
 def _skeleton(reference: ModelReference) -> Any:

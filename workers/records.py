@@ -81,7 +81,7 @@ class RecordMaker:
             "decode_ms": times.decode_ms,
             "image_encode_ms": image_encode_ms,
             "sha256": sha256(data).hexdigest(),
-            "reference_images": [],
+            "reference_images": [{"uri": ref.uri, "sha256": ref.sha256} for ref in batch.encoded[k].references],
         }
         return record | self._extra(row)
 

@@ -3,8 +3,8 @@
 A mark is an instant on the device's own clock. On a GPU it is a CUDA event, placed in the stream and read only after
 the batch is done, so recording costs microseconds; on a CPU it is the wall clock.
 
-    text encoded ── call begins ── first denoiser forward ── step 0 ends ── … ── last step ends ── decoded
-                         prepare_ms                    step_ms[0]      denoise_ms             decode_ms
+    call begins ── first denoiser forward ── step 0 ends ── … ── last step ends ── decoded
+           prepare_ms                 step_ms[0]       denoise_ms          decode_ms
 
 Step 0 begins at the denoiser's first forward, which a hook sees; `callback_on_step_end` sees only where steps end.
 """
@@ -118,7 +118,8 @@ class BatchTimer:
     """Collects the marks of one batch; `read` turns them into times once the device is done.
 
     Use as a context manager around the pipeline call: it hooks the denoisers for that long. `mark` names the other
-    instants: begin, encoded (before the call) and decoded (after it).
+    instants: begin (before the call) and decoded (after it). `encodings` are pairs of marks around the text encodings
+    that were made for this batch.
     """
 
     clock: Clock
@@ -127,6 +128,7 @@ class BatchTimer:
     marks: dict[str, Any] = field(default_factory=dict)
     ends: list[Any] = field(default_factory=list)  # the mark at the end of each step
     timesteps: list[Any] = field(default_factory=list)
+    encodings: list[tuple[Any, Any]] = field(default_factory=list)
     _hooks: list[Any] = field(default_factory=list)
     _host_timesteps: Any = None
     _sigmas: Any = None
@@ -136,7 +138,6 @@ class BatchTimer:
         self.marks[name] = self.clock.mark()
 
     def __enter__(self) -> BatchTimer:
-        self.mark("called")
         self._hooks = [module.register_forward_pre_hook(self._on_forward) for module in self.denoisers]
         return self
 
@@ -169,8 +170,8 @@ class BatchTimer:
         first, last = self.marks["first_forward"], self.ends[-1]
         return BatchTimes(
             started_at=self.clock.instant(self.marks["begin"]),
-            text_encode_ms=between(self.marks["begin"], self.marks["encoded"]),
-            prepare_ms=between(self.marks["called"], first),
+            text_encode_ms=sum(between(begin, end) for begin, end in self.encodings),
+            prepare_ms=between(self.marks["begin"], first),
             denoise_ms=between(first, last),
             decode_ms=between(last, self.marks["decoded"]),
             steps=tuple(self._steps([first, *self.ends])),

@@ -17,6 +17,6 @@ FAMILIES: dict[str, Family] = {family.name: family for family in (Flux1(),)}
 __all__ = ["FAMILIES", "Defaults", "Embeddings", "Family", "family_of"]
 
 
-def family_of(pipeline_class: str) -> Family | None:
-    """The family that serves pipelines of this class name, None where there is none."""
-    return next((family for family in FAMILIES.values() if pipeline_class in family.pipelines), None)
+def family_of(pipeline_class: str) -> Family:
+    """The family that serves pipelines of this class name; `Family` itself where no file names it."""
+    return next((family for family in FAMILIES.values() if pipeline_class in family.pipelines), Family())

@@ -1,20 +1,22 @@
 """What renderay must know of a model family, and the answers that hold for any diffusers pipeline.
 
-A family says which defaults its authors recommend, how prompts become embeddings, how latents become pictures and how
-to build the pipeline at toy and at full size without a download. Everything else is read off the pipeline itself.
+`Family` itself serves pipelines that no file here names: prompts go to the pipeline's own call as text, pictures come
+back from it. A family with a file of its own says which defaults its authors recommend, how prompts become embeddings
+(so that they are made once), how latents become pictures, and how to build the pipeline without a download.
 
-Tensor shapes: B batch, C channels, H and W pixels, L tokens, D embedding width.
+Tensor shapes: B batch, C channels, H and W pixels.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 Embeddings = dict[str, "torch.Tensor"]  # pipeline argument -> tensor whose first axis is B
 
@@ -35,25 +37,73 @@ class Defaults:
 
 
 class Family:
-    """A model family. Subclasses override what differs; the methods take the loaded pipeline as first argument."""
+    """A model family; as it stands, any diffusers pipeline. The methods take the loaded pipeline first.
+
+    `output_type` is what the pipeline's call is asked for, `max_batch` the most pictures it takes at once (None: any),
+    `text_only_params` the arguments that `encode` uses up.
+    """
 
     name: str = ""
     pipelines: tuple[str, ...] = ()
     defaults = Defaults()
     tiny_defaults = Defaults()
-    text_only_params: frozenset[str] = frozenset({"prompt_2", "negative_prompt_2"})
+    output_type = "pt"
+    max_batch: int | None = None
+    text_only_params: frozenset[str] = frozenset()
 
     def size_multiple(self, pipe: Any) -> int:
         """Width and height must be multiples of this many pixels."""
-        raise NotImplementedError
+        config = getattr(getattr(pipe, "image_processor", None), "config", {})
+        return int(config.get("vae_scale_factor", 8))
 
-    def encode(self, pipe: Any, prompt: str, negative_prompt: str | None, params: Mapping[str, Any]) -> Embeddings:
-        """Embed one prompt (and its negative): pipeline arguments with B = 1."""
-        raise NotImplementedError
+    def image_limits(self, pipe: Any) -> tuple[int, int | None]:
+        """How few and how many reference images a row gives; None means any number."""
+        parameter = inspect.signature(type(pipe).__call__).parameters.get("image")
+        if parameter is None:
+            return 0, 0
+        return (1 if parameter.default is inspect.Parameter.empty else 0), 1
 
-    def decode(self, pipe: Any, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        """Latents as the pipeline's `output_type="latent"` returns them -> (B, C, H, W) in about [-1, 1]."""
-        raise NotImplementedError
+    def size(
+        self, pipe: Any, height: int | None, width: int | None, images: Sequence[Image]
+    ) -> tuple[int | None, int | None]:
+        """Height and width to ask the pipeline for, given what the row says; None leaves it to the pipeline."""
+        return height, width
+
+    def encode(
+        self,
+        pipe: Any,
+        prompt: str,
+        negative_prompt: str | None,
+        images: Sequence[Image],
+        params: Mapping[str, Any],
+    ) -> Embeddings:
+        """Embed one row's prompt (and its negative, and what the text encoder sees of its images): B = 1.
+
+        Called without gradients. The result replaces `prompt` and `negative_prompt` in the pipeline's call.
+        """
+        return {}
+
+    def length(self, embeddings: Embeddings) -> Hashable:
+        """Which pictures may share a call: those of equal length."""
+        return None
+
+    def arguments(
+        self, pipe: Any, prompts: Sequence[str], negative_prompts: Sequence[str | None], images: Sequence[Image]
+    ) -> dict[str, Any]:
+        """What the pipeline's call gets besides embeddings, size, steps, scales and generators.
+
+        `images` are those of the row; pictures with images are batches of their own.
+        """
+        found: dict[str, Any] = {"prompt": list(prompts)}
+        if all(negative is not None for negative in negative_prompts):
+            found["negative_prompt"] = list(negative_prompts)
+        if images:
+            found["image"] = images[0] if len(images) == 1 else list(images)
+        return found
+
+    def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        """What the call returned for `output_type` -> (B, C, H, W) in [0, 1]."""
+        return output
 
     def build(self, size: str) -> Any:
         """The pipeline with random weights; `size` is "tiny" or "full".
@@ -67,8 +117,18 @@ class Family:
         names = ("transformer", "transformer_2", "unet")
         return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
+    def text_encoders(self, pipe: Any) -> list[torch.nn.Module]:
+        """The modules that only `encode` uses."""
+        names = ("text_encoder", "text_encoder_2", "text_encoder_3")
+        return [module for name in names if (module := getattr(pipe, name, None)) is not None]
+
 
 def accepted(function: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of `params` that `function` takes by name."""
     names = inspect.signature(function).parameters
     return {name: value for name, value in params.items() if name in names}
+
+
+def to_unit_range(image: torch.Tensor) -> torch.Tensor:
+    """A VAE's output in about [-1, 1] -> [0, 1], with the arithmetic of diffusers' VaeImageProcessor."""
+    return (image * 0.5 + 0.5).clamp(0, 1)

@@ -5,14 +5,15 @@ Defaults are those of the model card (black-forest-labs/FLUX.1-dev): 1024x1024, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, accepted
+from workers.families.base import Defaults, Embeddings, Family, accepted, to_unit_range
 from workers.families.tokenizers import clip_tokenizer, t5_tokenizer
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image
 
 _SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
@@ -72,11 +73,20 @@ class Flux1(Family):
     pipelines = ("FluxPipeline",)
     defaults = Defaults(width=1024, height=1024, steps=50, guidance_scale=3.5)
     tiny_defaults = Defaults(width=64, height=64, steps=4, guidance_scale=3.5)
+    output_type = "latent"
+    text_only_params = frozenset({"prompt_2", "negative_prompt_2"})
 
-    def size_multiple(self, pipe: Any) -> int:
-        return int(pipe.vae_scale_factor) * 2  # latents are packed in 2x2 patches
+    def image_limits(self, pipe: Any) -> tuple[int, int | None]:
+        return 0, 0
 
-    def encode(self, pipe: Any, prompt: str, negative_prompt: str | None, params: Mapping[str, Any]) -> Embeddings:
+    def encode(
+        self,
+        pipe: Any,
+        prompt: str,
+        negative_prompt: str | None,
+        images: Sequence[Image],
+        params: Mapping[str, Any],
+    ) -> Embeddings:
         own = accepted(pipe.encode_prompt, params)
         embeds, pooled, _ = pipe.encode_prompt(prompt=prompt, **{"prompt_2": None, **own})
         found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
@@ -86,11 +96,15 @@ class Flux1(Family):
             found |= {"negative_prompt_embeds": embeds, "negative_pooled_prompt_embeds": pooled}
         return found
 
-    def decode(self, pipe: Any, latents: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        latents = pipe._unpack_latents(latents, height, width, pipe.vae_scale_factor)
+    def arguments(
+        self, pipe: Any, prompts: Sequence[str], negative_prompts: Sequence[str | None], images: Sequence[Image]
+    ) -> dict[str, Any]:
+        return {}
+
+    def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
+        latents = pipe._unpack_latents(output, height, width, pipe.vae_scale_factor)
         latents = (latents / pipe.vae.config.scaling_factor) + pipe.vae.config.shift_factor
-        image: torch.Tensor = pipe.vae.decode(latents, return_dict=False)[0]
-        return image
+        return to_unit_range(pipe.vae.decode(latents, return_dict=False)[0])
 
     def build(self, size: str) -> Any:
         from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel

@@ -1,0 +1,75 @@
+"""Prompts to embeddings: each distinct one once, alone, and timed."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from manifests.row import Row
+from workers.families import Embeddings
+from workers.model import LoadedModel
+from workers.references import Reference
+from workers.timing import Clock
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_CACHED_PROMPTS = 1024
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One row ready for denoising. `marks` are around its text encoding, None where the cache had it."""
+
+    row: Row
+    embeddings: Embeddings
+    references: tuple[Reference, ...] = ()
+    marks: tuple[Any, Any] | None = None
+
+    @property
+    def images(self) -> list[Image]:
+        """The reference images."""
+        return [reference.image for reference in self.references]
+
+
+@dataclass
+class PromptEncoder:
+    """Embeds prompts with one loaded model and keeps the latest.
+
+    One prompt at a time, because an embedding must not depend on what else is encoded with it; keyed also by the
+    reference images, which the text encoders of edit models see.
+    """
+
+    model: LoadedModel
+    clock: Clock
+    _cache: OrderedDict[str, Embeddings] = field(default_factory=OrderedDict)
+
+    def knows(self, row: Row, references: Sequence[Reference]) -> bool:
+        """Whether encoding the row would be a look-up."""
+        return self._key(row, references) in self._cache
+
+    def encode(self, row: Row, references: Sequence[Reference]) -> Encoded:
+        """The row's embeddings. Whatever the text encoder raises passes."""
+        import torch
+
+        key = self._key(row, references)
+        if key in self._cache:
+            self._cache.move_to_end(key)
+            return Encoded(row, self._cache[key], tuple(references))
+        images = [reference.image for reference in references]
+        begin = self.clock.mark()
+        with torch.no_grad():
+            found = self.model.family.encode(self.model.pipe, row.prompt, row.negative_prompt, images, row.params)
+        end = self.clock.mark()
+        self._cache[key] = found
+        if len(self._cache) > _CACHED_PROMPTS:
+            self._cache.popitem(last=False)
+        return Encoded(row, found, tuple(references), (begin, end))
+
+    @staticmethod
+    def _key(row: Row, references: Sequence[Reference]) -> str:
+        seen = [reference.sha256 for reference in references]
+        return json.dumps([row.prompt, row.negative_prompt, row.params, seen], sort_keys=True)
