@@ -18,8 +18,8 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     cells = [list(map(str, head)), *([_text(value) for value in row] for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(head))]
     for number, row in enumerate(cells):
-        first, *rest = [text.ljust(w) if k == 0 else text.rjust(w) for k, (text, w) in enumerate(zip(row, widths))]
-        print("  ".join([first, *rest]).rstrip())
+        padded = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+        print("  ".join([row[0].ljust(widths[0]), *padded[1:]]).rstrip())
         if number == 0:
             print("  ".join("-" * w for w in widths))
 

@@ -2,8 +2,8 @@
 
 The loop is what a careful user writes: as many processes, each loading the same tiny pipeline, calling
 `pipe(prompt, ...)` for every row of its share and saving a PNG. Rows, seeds, sizes, steps, threads and encoding are the
-same, so the pictures must be too: their pixels are compared. Loading is left out on both sides. Sides alternate,
-because a shared machine drifts.
+same, so the pictures must be too: their pixels are compared. Loading is left out on both sides. They render in turns
+of a second, each stopped while the other runs, and only the time in which a side ran is counted (see _turns.py).
 
     first to last   renderay: from the first picture's `started_at` to the end of the last picture's encoding
     to last commit  the same, up to the driver's last commit: everything durable and published
@@ -28,6 +28,7 @@ import _prompts
 import numpy as np
 import pyarrow.dataset as ds
 from _report import cores, print_json, print_table, spread, verdict
+from _turns import Side, take_turns
 from PIL import Image
 
 from jobs.commits import read_log
@@ -54,27 +55,40 @@ def main() -> None:
         rows = _read(manifest, options)
         rounds = []
         for number in range(options.rounds):
-            loop = run_loop(rows, options, home / f"loop-{number}")
-            ours, committed = run_renderay(manifest, options, home / f"renderay-{number}")
+            loop, ours, committed = race(rows, manifest, options, home, number)
             different = count_different(rows, home / f"loop-{number}", home / f"renderay-{number}")
             rounds.append((loop, ours, committed, different))
             print(f"round {number + 1}: loop {loop:.2f} s, renderay {ours:.2f} s", file=sys.stderr)
     _report(rounds, len(rows), options)
 
 
-def run_loop(rows: Sequence[Row], options: argparse.Namespace, out: Path) -> float:
-    """Seconds from the first call to the last PNG, over all processes of the plain loop."""
-    out.mkdir()
+def race(
+    rows: Sequence[Row], manifest: str, options: argparse.Namespace, home: Path, number: int
+) -> tuple[float, float, float]:
+    """Seconds that each side ran: the loop from first to last picture, renderay to its last picture and last commit."""
+    loop_out, out = home / f"loop-{number}", home / f"renderay-{number}"
+    loop_out.mkdir()
     context = multiprocessing.get_context("spawn")
-    loaded, times = context.Barrier(options.processes), context.Queue()
+    loaded, times = context.Barrier(options.processes + 1), context.Queue()
     shares = [rows[k :: options.processes] for k in range(options.processes)]
-    processes = [context.Process(target=plain_loop, args=(share, options, out, loaded, times)) for share in shares]
-    for process in processes:
+    loops = [context.Process(target=plain_loop, args=(share, options, loop_out, loaded, times)) for share in shares]
+    for process in loops:
         process.start()
-    found = [times.get(timeout=600) for _ in processes]
-    for process in processes:
-        process.join()
-    return max(end for _, end in found) - min(begin for begin, _ in found)
+    while loaded.n_waiting < options.processes:
+        time.sleep(0.05)
+    ours = subprocess.Popen(command(manifest, options, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any((out / "_staging").glob("*.breadcrumb")) and ours.poll() is None:
+        time.sleep(0.02)  # a breadcrumb says that a batch has begun
+    loop_side, our_side = Side(process.pid for process in loops), Side([ours.pid])
+    our_side.pause()
+    loaded.wait()
+    take_turns(our_side, loop_side, options.turn, lambda: ours.poll() is None and any(p.is_alive() for p in loops))
+    found = [times.get(timeout=600) for _ in loops]
+    if ours.wait(timeout=600) != 0:
+        sys.exit("renderay did not render every row")
+    begin, end, committed = read_span(out)
+    loop_seconds = loop_side.ran(min(first for first, _ in found), max(last for _, last in found))
+    return loop_seconds, our_side.ran(begin, end), our_side.ran(begin, committed)
 
 
 def plain_loop(rows: Sequence[Row], options: argparse.Namespace, out: Path, loaded: Any, times: Any) -> None:
@@ -100,19 +114,22 @@ def plain_loop(rows: Sequence[Row], options: argparse.Namespace, out: Path, load
     times.put((begin, time.time()))
 
 
-def run_renderay(manifest: str, options: argparse.Namespace, out: Path) -> tuple[float, float]:
-    """Seconds from the first picture's start to the last picture's end, and to the last commit."""
+def command(manifest: str, options: argparse.Namespace, out: Path) -> list[str]:
+    """The same work for renderay."""
     size = ["--width", str(options.size), "--height", str(options.size), "--steps", str(options.steps)]
-    command = [sys.executable, "-m", "renderay", "render", manifest, "--model", MODEL, "--out", str(out), *size]
-    command += ["--workers", str(options.processes), "--gpus", "0", "--seed", str(JOB_SEED)]
-    command += ["--guidance-scale", "3.5", "--limit", str(options.rows)]
-    command += [word for column in options.column for word in ("--column", column)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    job = [manifest, "--model", MODEL, "--out", str(out), "--limit", str(options.rows), "--seed", str(JOB_SEED)]
+    how = ["--workers", str(options.processes), "--gpus", "0", "--batch-size", "1", "--guidance-scale", "3.5"]
+    columns = [word for column in options.column for word in ("--column", column)]
+    return [sys.executable, "-m", "renderay", "render", *job, *size, *how, *columns]
+
+
+def read_span(out: Path) -> tuple[float, float, float]:
+    """When renderay began its first picture, ended its last and committed the last, in seconds since the epoch."""
     table = ds.dataset(out / "images").to_table(columns=["started_at", *_DURATIONS_MS]).to_pylist()
     begin = min(row["started_at"] for row in table)
     end = max(row["started_at"] + timedelta(milliseconds=sum(row[name] for name in _DURATIONS_MS)) for row in table)
     committed = max(record["time"] for record in read_log(locate(str(out))) if record["kind"] == "lease")
-    return (end - begin).total_seconds(), committed - begin.timestamp()
+    return begin.timestamp(), end.timestamp(), committed
 
 
 def count_different(rows: Sequence[Row], loop: Path, ours: Path) -> int:
@@ -122,7 +139,8 @@ def count_different(rows: Sequence[Row], loop: Path, ours: Path) -> int:
     return sum(
         row.ordinal not in found
         or not np.array_equal(
-            np.asarray(Image.open(BytesIO(found[row.ordinal]["bytes"]))), np.asarray(Image.open(loop / f"{row.ordinal}.png"))
+            np.asarray(Image.open(BytesIO(found[row.ordinal]["bytes"]))),
+            np.asarray(Image.open(loop / f"{row.ordinal}.png")),
         )
         for row in rows
     ) + abs(len(found) - len(rows))
@@ -141,9 +159,7 @@ def _report(rounds: list[tuple[float, float, float, int]], rows: int, options: a
     ratios = [loop / ours for loop, ours, _, _ in rounds]
     committed = [loop / seconds for loop, _, seconds, _ in rounds]
     different = sum(each[3] for each in rounds)
-    lines = [
-        (k + 1, rows / loop, rows / ours, ratios[k], committed[k]) for k, (loop, ours, _, _) in enumerate(rounds)
-    ]
+    lines = [(k + 1, rows / loop, rows / ours, ratios[k], committed[k]) for k, (loop, ours, _, _) in enumerate(rounds)]
     print(f"{rows} pictures of {options.size}x{options.size}, {options.steps} steps, {options.processes} processes")
     print_table(("round", "loop pictures/s", "renderay pictures/s", "first to last", "to last commit"), lines)
     summary, summary_committed = spread(ratios), spread(committed)
@@ -171,7 +187,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=64, help="width and height in pixels")
     parser.add_argument("--steps", type=int, default=4, help="denoising steps")
     parser.add_argument("--processes", type=int, default=cores(), help="processes, each with one torch thread")
-    parser.add_argument("--rounds", type=int, default=3, help="times that both sides are run, in turn")
+    parser.add_argument("--rounds", type=int, default=3, help="times that both sides render everything")
+    parser.add_argument(
+        "--turn", type=float, default=1.0, help="seconds that a side runs before it is the other's turn"
+    )
     parser.add_argument("--manifest", help="a manifest with prompts; made by default")
     parser.add_argument("--column", action="append", default=[], help="CANONICAL=NAME, as for renderay render")
     return parser.parse_args()

@@ -1,6 +1,7 @@
 """What a person does with a job: submit it, watch it, read what it left.
 
     cli.py       the command line                 options.py  options and config from JobSpec
+    api.py       the same from Python
     spec.py      what is asked for
     run.py       one run from beginning to end
     job.py       a job: manifest, ledger, decisions    jobfile.py, card.py  what it writes about itself

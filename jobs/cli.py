@@ -7,7 +7,6 @@ Exit status: 0 all rendered; 1 stopped before the end (130 by Ctrl-C); 2 nothing
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import tempfile
 from typing import Any
@@ -112,6 +111,3 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("renderay: interrupted; the same command resumes", err=True)
         sys.exit(130)
-    except Exception:
-        logging.getLogger("renderay.driver").exception("unexpected")
-        raise

@@ -21,7 +21,7 @@ from jobs.planner import GivenUp, LeasePlanner
 from jobs.pool import Event, Member, WorkerPool
 from jobs.publish import Publisher
 from jobs.sizing import LeaseSizer
-from manifests.errors import AttentionError, JobStopped, ModelError, OutputMismatch
+from manifests.errors import AttentionError, JobStopped, ModelError
 from manifests.plan import Lease, shape_of
 from manifests.row import BadRow, Row
 from manifests.schemas import TABLES
@@ -142,9 +142,9 @@ class Driver:
     # deaths
 
     def _on_death(self, member: Member, error: Exception) -> None:
-        if isinstance(error, ModelError | AttentionError | OutputMismatch):
-            raise error
-        cause = getattr(error, "cause", None) or error
+        cause = getattr(error, "cause", None) or error  # Ray wraps what a worker raises, traceback and all
+        if isinstance(cause, ModelError | AttentionError):
+            raise cause
         if member.leases and not isinstance(cause, OSError):
             self._bury(member, _one_line(error))
             return

@@ -64,7 +64,7 @@ class Ledger:
         """Take one record of the log into account; kinds of later versions are ignored."""
         kind = record["kind"]
         if kind == "lease":
-            self.opened = True
+            self.opened |= record["lease"].endswith("-open")
             for ordinal in from_ranges(record["done"]):
                 self.done.add(ordinal)
             for ordinal in from_ranges(record["failed"]):
@@ -82,6 +82,7 @@ class Ledger:
             for ordinal in from_ranges(record["failed"]):
                 self.failed.discard(ordinal)
             self.pictures -= record["pictures"]
+            self.opened &= not record["lease"].endswith("-open")
             self.ended_rows = 0
 
     def __contains__(self, ordinal: int) -> bool:

@@ -106,7 +106,7 @@ class ClaimLock:
         if others:
             self._claim.delete()
             raise busy(self._out, str(others[0]))
-        self.beat({})
+        _write_owner(self._out, self._run_id, {})
 
     def _wait_for_silence(self) -> None:
         """Wait while a claim is silent but not yet expired; one that beats meanwhile belongs to a live driver."""
@@ -127,10 +127,14 @@ class ClaimLock:
             if not info.base_name.endswith(".claim") or location.path == self._claim.path:
                 continue
             owner = _parse_owner(location)
-            if owner is None or self._now() - owner.beat > EXPIRY_SECONDS:
+            if owner is None and not location.exists():
+                continue
+            # one that cannot be read is being rewritten, or its store has a bad moment: its age decides
+            beat = owner.beat if owner else info.mtime.timestamp()
+            if self._now() - beat > EXPIRY_SECONDS:
                 location.delete()  # a driver that comes back to life finds its claim gone, and stops
             else:
-                found.append(owner)
+                found.append(owner or Owner(info.base_name.removesuffix(".claim"), "an unknown host", 0, beat))
         return found
 
     def beat(self, state: dict[str, Any]) -> None:
@@ -177,7 +181,8 @@ def _write_owner(out: Location, run_id: str, state: dict[str, Any]) -> None:
 
 
 def _owner_json(run_id: str, now: float, state: dict[str, Any]) -> bytes:
-    who = {"run_id": run_id, "host": socket.gethostname(), "pid": os.getpid(), "beat": now}
+    # of fixed width: a reader that learnt the size of one beat may get the bytes of the next
+    who = {"run_id": run_id, "host": socket.gethostname(), "pid": os.getpid(), "beat": f"{now:.6f}"}
     return json.dumps(who | {"state": state}).encode()
 
 

@@ -106,7 +106,7 @@ class LeasePlanner:
             if count >= MAX_STRIKES:
                 self.given_up.append(GivenUp(row, count, reason))
             else:
-                self._retries.append(self._lease((Block(block.shape, (row,)),), count + 1, split=True))
+                self._retries.append(self._lease((Block(block.shape, (row,)),), max(2, count + 1), split=True))
 
     def _fill_window(self) -> None:
         while not self._read_all and self._window_rows < WINDOW_ROWS:
@@ -127,10 +127,15 @@ class LeasePlanner:
         rows = tuple(row for row in block.rows if row.ordinal not in self._ledger)
         if not rows:
             return
+        broken_up = len(rows) < len(block.rows)
         block = Block(block.shape, rows)
         if any(self._ledger.strikes[row.ordinal] for row in rows):
             self._rows_left -= len(rows)
             self._retry_block(block, "its worker died in an earlier run of this job")
+            return
+        if broken_up:  # the others of the block are done: what is left makes other batches, and must say so
+            self._rows_left -= len(rows)
+            self._retries += [self._lease((Block(block.shape, (row,)),), 2, split=True) for row in rows]
             return
         self._window.setdefault(block.shape, deque()).append(block)
         self._window_rows += len(rows)

@@ -77,6 +77,18 @@ def roll_forward(out: Location, commits: CommitLog, now: datetime) -> None:
     clear_staging(out)
 
 
+def is_intact(out: Location) -> bool:
+    """Whether every file that the log names lies in its table."""
+    present = {(table, info.base_name) for table in TABLES for info in (out / table).list()}
+    withdrawn = {record["lease"] for record in read_log(out) if record["kind"] == "withdraw"}
+    return all(
+        _key(out, file) in present
+        for record in read_log(out)
+        if record["kind"] == "lease" and record["lease"] not in withdrawn
+        for file in files_of(record)
+    )
+
+
 def clear_staging(out: Location) -> None:
     """Delete everything staged: what the log names has been published."""
     for info in (out / STAGING).list():

@@ -23,9 +23,9 @@ from jobs.job import RenderJob, open_job
 from jobs.lock import BEAT_SECONDS, DriverLock, lock_for
 from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
-from jobs.publish import Publisher, clear_staging, roll_forward
+from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.spec import JobSpec
-from manifests.errors import JobStopped
+from manifests.errors import JobStopped, OutputError
 from workers.logs import log_to
 from workers.settings import WorkerSettings
 
@@ -59,11 +59,15 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     began = time.monotonic()
     run_id = new_run_id(datetime.now(UTC), token.token_hex(2))
     job = open_job(spec, run_id)
-    if job.complete:
+    if job.complete and is_intact(job.out):
         return _summary(job, job.ledger.pictures, began)
-    lock = lock_for(job.out, run_id)
-    lock.acquire()
-    log_file = log_to(job.out / "_logs" / f"{run_id}-driver.log")
+    try:
+        lock = lock_for(job.out, run_id)
+        lock.acquire()
+        log_file = log_to(job.out / "_logs" / f"{run_id}-driver.log")
+    except OSError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise OutputError(f"{job.out.uri}: cannot be written: {reason}; give an --out that can be") from error
     commits = CommitLog(job.out, run_id)
     try:
         roll_forward(job.out, commits, datetime.now(UTC))

@@ -90,7 +90,8 @@ def make_spec(**values: Any) -> JobSpec:
     try:
         spec = JobSpec(**values)
     except ValidationError as error:
-        raise SpecError("; ".join(_reason(fault) for fault in error.errors(include_url=False))) from None
+        faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}  # the first a field
+        raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
     _ = spec.columns, spec.rules()  # their errors belong to the spec
     return spec
 

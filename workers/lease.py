@@ -166,21 +166,22 @@ class LeaseRenderer:
 
     def _finish(self, batch: RenderedBatch, context: BatchContext, output: LeaseOutput) -> None:
         """On a finishing thread: wait for the device, then encode and record every picture."""
-        stage = "denoise"
         try:
             times, pixels, finite = batch.wait()
-            stage = "write"
-            for k, picture in enumerate(batch.pictures):
-                if not finite[k]:
-                    error = ArithmeticError("the picture holds NaN or Inf; try another dtype or attention backend")
-                    self._give_up(output, picture.row, "decode", error, context.attempt)
-                    continue
-                image = self.records.picture(batch, context, times, k, pixels[k])
-                output.picture(picture.row, image, list(self.records.steps(batch, context, times, image)))
         except Exception as error:
             self._raise_if_broken(error)
-            for row in {picture.row.ordinal: picture.row for picture in batch.pictures}.values():
-                self._give_up(output, row, stage, error, context.attempt)
+            for picture in batch.pictures:
+                self._give_up(output, picture.row, "denoise", error, context.attempt)
+        else:
+            for k, picture in enumerate(batch.pictures):
+                try:
+                    if not finite[k]:
+                        raise ArithmeticError("the picture holds NaN or Inf; try another dtype or attention backend")
+                    image = self.records.picture(batch, context, times, k, pixels[k])
+                    output.picture(picture.row, image, list(self.records.steps(batch, context, times, image)))
+                except Exception as error:
+                    stage = "write" if finite[k] else "decode"
+                    self._give_up(output, picture.row, stage, error, context.attempt)
         finally:
             self._slots.release()
             self.state.progress += 1

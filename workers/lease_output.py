@@ -21,8 +21,8 @@ class LeaseOutput:
     """
 
     def __init__(self, out: Location, lease_id: str, extra: dict[str, str]) -> None:
-        self.done: list[int] = []
-        self.failed: list[int] = []
+        self.done: set[int] = set()
+        self.failed: set[int] = set()
         self.pictures = 0
         self._writers = {table: TableWriter(out, table, lease_id, extra) for table in ("images", "steps", "errors")}
         self._partial: dict[int, list[tuple[Record, list[Record]]]] = defaultdict(list)
@@ -42,14 +42,14 @@ class LeaseOutput:
                 for step in part_steps:
                     self._writers["steps"].append(step)
             self.pictures += len(parts)
-            self.done.append(row.ordinal)
+            self.done.add(row.ordinal)
             del self._partial[row.ordinal]
 
     def failure(self, row: Row, record: Record) -> None:
         """Give a row up: one errors row, and none of its pictures."""
         with self._lock:
-            if row.ordinal not in self.failed:
-                self.failed.append(row.ordinal)
+            if row.ordinal not in self.failed and row.ordinal not in self.done:
+                self.failed.add(row.ordinal)
                 self._partial.pop(row.ordinal, None)
                 self._writers["errors"].append(record)
 

@@ -41,7 +41,8 @@ class TableWriter:
     def append(self, row: dict[str, Any]) -> None:
         """Add one row; a row group is written out when its pictures reach ROW_GROUP_BYTES."""
         self._pending.append(row)
-        self._pending_bytes += len(row["image"]["bytes"]) if "image" in row else 0
+        if self.table == "images":
+            self._pending_bytes += len(row["image"]["bytes"])
         if self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 

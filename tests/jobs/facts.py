@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from manifests.validate import OPTIONAL
 from workers.families import Defaults
 from workers.hardware import Hardware
 from workers.model import ModelFacts
@@ -24,8 +25,10 @@ def worker_facts(gpu: str | None = None, **changes: Any) -> WorkerFacts:
         "defaults": Defaults(width=64, height=64, steps=4, guidance_scale=3.5),
         "size_multiple": 16,
         "parameters": frozenset({"prompt", "max_sequence_length"}),
+        "columns": OPTIONAL,
         "min_images": 0,
         "max_images": 0,
+        "max_batch": None,
         "versions": {"torch": "2.13", "diffusers": "0.42", "transformers": "5.23", "ray": "2.60"},
         "load_seconds": 1.0,
     }

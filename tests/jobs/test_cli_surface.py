@@ -71,6 +71,11 @@ def test_a_model_that_cannot_be_is_one_line(manifest: Path, tmp_path: Path) -> N
     assert not out.exists()
 
 
+def test_an_output_folder_that_cannot_be_is_one_line(manifest: Path, s3: str) -> None:
+    for out in ("/proc/renderay", f"{manifest}/out", f"{s3}-that-is-not-there/out"):
+        assert refusal("render", manifest, "--model", "tiny:flux.1-dev", "--out", out).startswith(out)
+
+
 def test_options_that_are_missing_or_wrong_are_named_all_in_one_line(manifest: Path) -> None:
     assert refusal("render", manifest) == "model: not given; use --model; out: not given; use --out"
     wrong = refusal("render", manifest, "--model", "tiny:flux.1-dev", "--out", "o", "--gpus", "-1", "--format", "gif")

@@ -61,7 +61,7 @@ def test_an_option_that_changes_no_picture_may_change(out: Location, name: str) 
 
 @pytest.mark.parametrize("change", [{"bytes": 11}, {"blake2b": "ac"}, {"uri": "/a/n.jsonl"}])
 def test_a_manifest_with_other_contents_is_refused(out: Location, change: dict[str, Any]) -> None:
-    with pytest.raises(OutputMismatch, match="manifest is '/a/m.jsonl' there"):
+    with pytest.raises(OutputMismatch, match=r"manifest is '/a/m\.jsonl' there"):
         require_same_job(out, job_file(), make_spec(**BASE), [MANIFEST[0] | change])
     with pytest.raises(OutputMismatch, match="manifest"):
         require_same_job(out, job_file(), make_spec(**BASE), MANIFEST * 2)

@@ -197,6 +197,18 @@ def test_of_two_at_once_at_most_one_wins(bucket: Location) -> None:
     assert max(wins) <= 1
 
 
+def test_a_claim_caught_while_it_is_rewritten_is_not_taken_for_dead(bucket: Location, clock: Clock) -> None:
+    torn = bucket / "_lock" / "first.claim"  # a reader that asks for the size and then for the bytes can see this
+    torn.write_bytes(b'{"run_id": "first", "host": "h", "pid": 1, "beat": 1795373241.30')
+    began = clock.now
+    try:
+        clock.lock(bucket, "second").acquire()
+    except OutputBusy:
+        assert torn.exists()
+    else:
+        assert clock.now - began >= EXPIRY_SECONDS / 2, "a live driver lost its claim"
+
+
 @pytest.mark.parametrize(
     ("host", "pid", "age", "alive"),
     [

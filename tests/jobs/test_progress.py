@@ -59,9 +59,9 @@ def test_rows_beyond_the_limit_are_not_counted(pool: WorkerPool) -> None:
     assert (state.done, state.failed) == (1, 1)
 
 
-def member(name: str, stage: str, busy: bool = False, **state: Any) -> Member:
+def member(name: str, where: str, busy: bool = False, **state: Any) -> Member:
     leases = {"reference": lease_of(make_row())} if busy else {}
-    return Member(f"20260101T000000-ab12-{name}", None, stage, None, leases, WorkerState(**state))
+    return Member(f"20260101T000000-ab12-{name}", None, where, None, leases, WorkerState(**state))
 
 
 def test_a_worker_shows_what_it_does(pool: WorkerPool) -> None:

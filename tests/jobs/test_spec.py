@@ -65,7 +65,7 @@ def test_one_wrong_value_is_told_once() -> None:
 
 
 def test_all_faults_are_told_at_once() -> None:
-    with pytest.raises(SpecError, match="gpus: -1: .*; seed: -2: "):
+    with pytest.raises(SpecError, match=r"gpus: -1: .*; seed: -2: "):
         make_spec(**NEEDED, gpus=-1, seed=-2)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+_MAX_TOKENS = 512  # of T5
 _SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "transformer": {
@@ -88,6 +89,8 @@ class Flux1(Family):
         params: Mapping[str, Any],
     ) -> Embeddings:
         own = accepted(pipe.encode_prompt, params)
+        if own.get("max_sequence_length", 0) > _MAX_TOKENS:  # the pipeline checks it after this
+            raise ValueError(f"max_sequence_length {own['max_sequence_length']}: at most {_MAX_TOKENS}")
         embeds, pooled, _ = pipe.encode_prompt(prompt=prompt, **{"prompt_2": None, **own})
         found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
         if negative_prompt is not None:
