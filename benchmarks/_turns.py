@@ -52,10 +52,10 @@ def take_turns(first: Side, second: Side, seconds: float, both_run: Callable[[],
     running, waiting = second, first
     try:
         while both_run():
+            time.sleep(seconds)
             running.pause()
             waiting.go()
             running, waiting = waiting, running
-            time.sleep(seconds)
     finally:
         first.go()
         second.go()

@@ -128,7 +128,8 @@ def _load(reference: ModelReference, device: str, dtype: str) -> tuple[Any, str 
     if reference.kind == "hub":
         folder = DiffusionPipeline.download(reference.name, revision=reference.revision, use_safetensors=True)
         revision = os.path.basename(folder)  # the snapshot's commit
-    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch_dtype, use_safetensors=True)
+    apart = family_of(DiffusionPipeline.load_config(folder)["_class_name"]).loaded_apart(folder)
+    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch_dtype, use_safetensors=True, **apart)
     return pipe.to(device), revision, fingerprint_folder(folder)
 
 
@@ -146,6 +147,10 @@ def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) -> ModelFacts:
     signature = inspect.signature(type(pipe).__call__).parameters
+    if "prompt" not in signature:
+        raise ModelError(
+            f"model {reference.text}: {type(pipe).__name__} takes no prompt; give a text-to-image pipeline"
+        )
     min_images, max_images = family.image_limits(pipe)
     return ModelFacts(
         model=reference.text,

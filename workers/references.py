@@ -45,7 +45,9 @@ _CHUNK = 256 * 1024  # bytes
 _MAX_KEPT = 1024  # images, however small
 _FIRST_WAIT = 0.5  # seconds before the second try; each further one is twice as long
 _TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
-_FINAL = re.compile(r"ACCESS_DENIED|NO_SUCH_|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|Forbidden", re.IGNORECASE)
+_FINAL = re.compile(
+    r"ACCESS_DENIED|NO_SUCH_|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|Forbidden|is a directory", re.IGNORECASE
+)
 _SECRET_NAME = re.compile(r"sig|token|key|cred|secret|pass|auth|code|^x-(amz|goog|ms)-", re.IGNORECASE)
 _SECRET_LENGTH = 24  # characters from which on a query value may be a key, whatever its name
 _TURNS = {  # EXIF orientation -> member of PIL.Image.Transpose that makes it upright

@@ -8,6 +8,7 @@ Tensor shapes: B pictures, H and W pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -96,13 +97,14 @@ class Renderer:
         """The pipeline's own call; the first of a shape has its attention kernels counted."""
         arguments["callback_on_step_end"] = self._on_step_end(timer, row.steps or 0)
         arguments |= {"output_type": self._model.family.output_type, "return_dict": False}
-        call = self._model.pipe.__call__
-        if new is None:
-            with timer:
-                return call(**arguments)[0]
-        with KernelCount(self._denoisers[0]) as count, timer:
-            output = call(**arguments)[0]
-        self._seen[new] = count.backend
+        pipe = self._model.pipe
+        with ExitStack() as around:
+            around.enter_context(self._model.family.calling(pipe))
+            count = around.enter_context(KernelCount(self._denoisers[0])) if new else None
+            around.enter_context(timer)
+            output = pipe(**arguments)[0]
+        if new and count:
+            self._seen[new] = count.backend
         return output
 
     def _on_step_end(self, timer: BatchTimer, steps: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.job import RenderJob, open_job
-from jobs.jobfile import JobFile, new_job_file, read_job_file, require_same_job, require_same_model
+from jobs.jobfile import JobFile, describe_model, new_job_file, read_job_file, require_same_job, require_same_model
 from jobs.spec import FREE_ON_RESUME, JobSpec, make_spec
 from manifests.errors import ManifestError, OutputError, OutputMismatch
 from manifests.files import digest, find_files
@@ -75,7 +75,7 @@ def described(gpu: str | None = None) -> JobFile:
     """A job file as it is once a worker has loaded the model."""
     facts, file = worker_facts(gpu), job_file()
     file.device = facts.hardware.device
-    file.model = asdict(facts.model) | {"parameters": sorted(facts.model.parameters)}
+    file.model = describe_model(facts)
     file.hardware.append(asdict(facts.hardware))
     file.decisions[facts.hardware.kind] = DECISIONS
     return file

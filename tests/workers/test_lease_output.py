@@ -41,9 +41,9 @@ def tables(output: LeaseOutput, out: Path) -> dict[str, list[Record]]:
 def test_the_pictures_of_a_row_are_written_together_in_order(output: LeaseOutput, tmp_path: Path) -> None:
     row = make_row(0, num_images=3)
     add(output, row, 2, 0)
-    assert output.done == [] and output.pictures == 0
+    assert output.done == set() and output.pictures == 0
     add(output, row, 1)
-    assert output.done == [0] and output.pictures == 3
+    assert output.done == {0} and output.pictures == 3
     found = tables(output, tmp_path)
     assert set(found) == {"images", "steps"}
     assert [image["image_index"] for image in found["images"]] == [0, 1, 2]
@@ -62,7 +62,7 @@ def test_one_picture_that_fails_fails_its_row_and_no_other(
     add(output, bad, 2)
     fail(output, bad)
     add(output, good, 0)
-    assert (output.done, output.failed, output.pictures) == ([1], [0], 1)
+    assert (output.done, output.failed, output.pictures) == ({1}, {0}, 1)
     assert output.has_failed(bad) and not output.has_failed(good)
     found = tables(output, tmp_path)
     assert [row["id"] for row in found["images"]] == ["r1"] and {row["id"] for row in found["steps"]} == {"r1"}
@@ -77,7 +77,7 @@ def test_a_row_that_is_done_cannot_fail_any_more(output: LeaseOutput, tmp_path: 
     row = make_row(0)
     add(output, row, 0)
     fail(output, row)  # a neighbour in its batch could not be written
-    assert (output.done, output.failed) == ([0], [])
+    assert (output.done, output.failed) == ({0}, set())
     assert set(tables(output, tmp_path)) == {"images", "steps"}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,14 @@ class Family:
         if images:
             found["image"] = images[0] if len(images) == 1 else list(images)
         return found
+
+    def calling(self, pipe: Any) -> AbstractContextManager[None]:
+        """Around the pipeline's call."""
+        return nullcontext()
+
+    def loaded_apart(self, folder: str) -> dict[str, Any]:
+        """Components of a saved pipeline that its own loader may not be able to load here, loaded."""
+        return {}
 
     def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """What the call returned for `output_type` -> (B, C, H, W) in [0, 1]."""

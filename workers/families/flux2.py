@@ -157,7 +157,7 @@ def _upsampled(pipe: Any, prompt: str, images: Sequence[Image], temperature: flo
 
 
 def _text_encoder(text: dict[str, Any], vision: dict[str, Any], tokenizer: Any) -> Any:
-    """Mistral Small 3.1 with its vision tower; it reads `tokenizer`'s ids (tiny: has no others)."""
+    """Mistral Small 3.1 with its vision tower; reads `tokenizer`'s ids (at toy size it has no others)."""
     from transformers import Mistral3Config, Mistral3ForConditionalGeneration
 
     config = Mistral3Config(

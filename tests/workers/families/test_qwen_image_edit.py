@@ -97,20 +97,19 @@ def test_parts_equal_the_plain_call(
 
 
 def test_without_a_size_it_is_that_of_the_last_image(pipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = []
-    own = pipe.check_inputs
+    asked = []
 
-    def seen(prompt: Any, height: int, width: int, **rest: Any) -> None:
-        sizes.append((height, width))
+    def check_inputs(prompt: Any, height: int, width: int, **rest: Any) -> None:
+        asked.append((height, width))
         raise StopIteration
 
-    monkeypatch.setattr(pipe, "check_inputs", seen)
-    wide = photo(300, 70, 2)
-    with pytest.raises(StopIteration):
-        pipe(image=[IMAGES[0], wide], prompt=PROMPT)
-    assert FAMILY.size(pipe, None, None, [IMAGES[0], wide]) == sizes[0] == (480, 2112)
-    assert FAMILY.size(pipe, 64, None, [wide]) == (64, 2112)
-    assert own is not seen
+    monkeypatch.setattr(pipe, "check_inputs", check_inputs)
+    images = [IMAGES[0], photo(300, 70, 2)]
+    for height, width in [(None, None), (64, None), (None, 64)]:
+        with pytest.raises(StopIteration):
+            pipe(image=images, prompt=PROMPT, height=height, width=width)
+        assert asked.pop() == FAMILY.size(pipe, height, width, images)
+    assert FAMILY.size(pipe, None, None, images) == (480, 2112)
 
 
 def test_the_prompt_is_encoded_with_its_images(pipe: Any) -> None:
@@ -131,18 +130,21 @@ def test_the_reference_reaches_the_picture(pipe: Any) -> None:
 
 
 def test_toy_reference_sizes_hold_for_tiny_pipelines_and_their_calls_alone(pipe: Any) -> None:
-    published = 1024 * 1024, 384 * 384
+    def sizes() -> tuple[int, int]:
+        return module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE
+
+    published = (1024 * 1024, 384 * 384)
     with pytest.raises(KeyError), FAMILY.calling(pipe):
-        assert (module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE) == (4096, 4096)
+        assert sizes() == (4096, 4096)
         raise KeyError
-    assert (module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE) == published
+    assert published == (module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE)
     with torch.device("meta"):
         full = FAMILY.build("full")
     with FAMILY.calling(full):
-        assert (module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE) == published
+        assert published == (module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE)
 
 
-def test_saved_and_loaded_it_draws_the_same(pipe: Any, tmp_path: Path) -> None:
+def test_saved_and_loaded_it_draws_the_same(pipe: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     index = json.loads((tmp_path / "model_index.json").read_text())
     assert index["_class_name"] == "QwenImageEditPlusPipeline"
@@ -150,7 +152,10 @@ def test_saved_and_loaded_it_draws_the_same(pipe: Any, tmp_path: Path) -> None:
     loaded = DiffusionPipeline.from_pretrained(tmp_path, **FAMILY.loaded_apart(str(tmp_path)))
     loaded.set_progress_bar_config(disable=True)
     assert type(loaded) is QwenImageEditPlusPipeline
-    assert torch.equal(in_parts(loaded, IMAGES, height=64, width=64), in_parts(pipe, IMAGES, height=64, width=64))
+    picture = in_parts(loaded, IMAGES, height=64, width=64)
+    assert torch.equal(picture, plainly(loaded, IMAGES, monkeypatch, height=64, width=64))
+    # not to the bit: loaded weights lie in the mapped file, where kernels meet another alignment
+    torch.testing.assert_close(picture, in_parts(pipe, IMAGES, height=64, width=64), rtol=0, atol=1e-5)
 
 
 def test_a_published_processor_loads(pipe: Any, tmp_path: Path) -> None:
