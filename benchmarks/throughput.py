@@ -197,5 +197,6 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")  # for both sides alike
+    # for both sides alike; Ray would run its workers at nice 15, behind whatever else the machine does
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", RAY_worker_niceness="0")
     main()

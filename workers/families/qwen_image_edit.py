@@ -15,6 +15,7 @@ as public code that reads both says; the rest is Qwen-Image's. The 2511 files th
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -122,14 +123,14 @@ class QwenImageEdit(Family):
     def loaded_apart(self, folder: str) -> dict[str, Any]:
         """Components of a saved pipeline that its own loader cannot load here, to be given to `from_pretrained`.
 
-        Without torchvision that is the processor, whose video part needs it and which editing never uses.
+        That is the processor where its video part, which editing never uses, needs torchvision or was not saved.
         """
         from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
         from transformers.utils import is_torchvision_available
 
-        if is_torchvision_available():
-            return {}
         saved = os.path.join(folder, "processor")
+        if is_torchvision_available() and _has_video_part(saved):
+            return {}
         images = Qwen2VLImageProcessorPil.from_pretrained(saved)
         return {"processor": _processor(images, AutoTokenizer.from_pretrained(saved))}
 
@@ -138,6 +139,16 @@ def _module() -> Any:
     from diffusers.pipelines.qwenimage import pipeline_qwenimage_edit_plus
 
     return pipeline_qwenimage_edit_plus
+
+
+def _has_video_part(folder: str) -> bool:
+    if os.path.exists(os.path.join(folder, "video_preprocessor_config.json")):
+        return True
+    try:
+        with open(os.path.join(folder, "processor_config.json"), encoding="utf-8") as file:
+            return "video_processor" in json.load(file)
+    except FileNotFoundError:
+        return True  # an older layout: its loader knows better
 
 
 def _is_tiny(pipe: Any) -> bool:
