@@ -9,6 +9,7 @@
     encode.py        prompts to embeddings
     render.py        one batch: embeddings to pixels
     decide.py        what is auto, by measurement         batch_size.py
+    compile.py       compiling the blocks that repeat
     pictures.py      pixels to PNG, WebP, JPEG
     records.py       a batch as table rows
     tables.py        one Parquet file of one table

@@ -9,6 +9,7 @@ from attention import choose
 from manifests.plan import Picture
 from manifests.row import Row
 from workers.batch_size import choose_batch_size
+from workers.compile import can_compile
 from workers.encode import PromptEncoder
 from workers.hardware import free_memory
 from workers.model import LoadedModel
@@ -40,8 +41,12 @@ def decide(
         timer = _step_timer(model, encoder, references, state, Decisions(1, backend, False, {}))
         choice = choose_batch_size(sample, timer)
         size, why_size = choice.batch_size, choice.reason()
+    reasons = {"attention": why_backend, "batch_size": why_size}
+    compiled = settings.compile
+    if compiled and not all(map(can_compile, model.family.denoisers(model.pipe))):
+        compiled, reasons["compile"] = False, f"diffusers names no repeated blocks of {model.facts.pipeline}'s denoiser"
     log.info("decided: batch size %d (%s), attention %s (%s)", size, why_size, backend, why_backend)
-    return Decisions(size, backend, settings.compile, {"attention": why_backend, "batch_size": why_size})
+    return Decisions(size, backend, compiled, reasons)
 
 
 def _step_timer(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from attention import KernelCount, use_backend
 from manifests.plan import Picture, Shape, shape_of
 from manifests.row import Row
+from workers.compile import compile_blocks
 from workers.encode import Encoded
 from workers.hardware import peak_gib
 from workers.model import LoadedModel
@@ -60,7 +61,7 @@ class Renderer:
         for denoiser in self._denoisers:
             use_backend(denoiser, decisions.attention)
             if decisions.compile:
-                denoiser.compile_repeated_blocks(fullgraph=True)
+                compile_blocks(denoiser)
 
     def render(self, pictures: Sequence[Picture], encoded: Sequence[Encoded]) -> RenderedBatch:
         """Queue one batch of pictures of one shape. Whatever the pipeline raises passes; `stage` tells where."""
