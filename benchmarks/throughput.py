@@ -198,5 +198,6 @@ def _options() -> argparse.Namespace:
 
 if __name__ == "__main__":
     # for both sides alike; Ray would run its workers at nice 15, behind whatever else the machine does
-    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", RAY_worker_niceness="0")
+    os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     main()

@@ -6,6 +6,8 @@
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
     timing.py        device time of every step            transfer.py
     references.py    reference images, fetched ahead
+    reference_files.py   their bytes: local, http, object storage
+    decode.py            their pixels: any common file to upright RGB
     encode.py        prompts to embeddings
     render.py        one batch: embeddings to pixels
     decide.py        what is auto, by measurement         batch_size.py

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from threading import Semaphore
 
-from manifests.plan import Lease, Picture, cut_batches
+from manifests.plan import Block, Lease, Picture, cut_batches
 from manifests.row import Row
 from manifests.seeds import picture_seed
 from manifests.storage import Location
@@ -71,9 +71,12 @@ class LeaseRenderer:
         self.state.lease_id = lease.lease_id
         output = LeaseOutput(self.out, lease.lease_id, self.settings.extra)
         pending: list[Future[None]] = []
-        encoded = self._encode(lease, output)
-        for pictures in self._batches(lease, encoded):
-            pending += self._render_batch(lease, arrived, pictures, encoded, output, lease.attempt)
+        # decoded reference images are large: rows that have some are encoded block by block
+        portions = [(block,) for block in lease.blocks] if lease.rows[0].images else [lease.blocks]
+        for blocks in portions:
+            encoded = self._encode(lease, blocks, output)
+            for pictures in self._batches(lease, blocks, encoded):
+                pending += self._render_batch(lease, arrived, pictures, encoded, output, lease.attempt)
         self.state.advance("ready")
         # a thread of its own: the finishers must not wait for one another
         closing = ThreadPoolExecutor(1, "close")
@@ -81,11 +84,11 @@ class LeaseRenderer:
         closing.shutdown(wait=False)
         return finished
 
-    def _encode(self, lease: Lease, output: LeaseOutput) -> dict[int, Encoded]:
-        """Encode every row of the lease, by ordinal; a row that cannot be encoded is given up."""
+    def _encode(self, lease: Lease, blocks: tuple[Block, ...], output: LeaseOutput) -> dict[int, Encoded]:
+        """Encode every row of these blocks, by ordinal; a row that cannot be encoded is given up."""
         encoded: dict[int, Encoded] = {}
         self.state.advance("encode")
-        for row in lease.rows:
+        for row in (row for block in blocks for row in block.rows):
             for attempt in range(lease.attempt, lease.attempt + MAX_TRIES):
                 stage = "reference"
                 try:
@@ -105,11 +108,11 @@ class LeaseRenderer:
             self.state.progress += 1
         return encoded
 
-    def _batches(self, lease: Lease, encoded: dict[int, Encoded]) -> list[list[Picture]]:
+    def _batches(self, lease: Lease, blocks: tuple[Block, ...], encoded: dict[int, Encoded]) -> list[list[Picture]]:
         family = self.model.family
         size = 1 if lease.split else min(self.decisions.batch_size, family.max_batch or self.decisions.batch_size)
         batches: list[list[Picture]] = []
-        for block in lease.blocks:
+        for block in blocks:
             pictures = [
                 Picture(row, k, picture_seed(row.seed, self.settings.seed, row.id, k))
                 for row in block.rows

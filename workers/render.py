@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from attention import KernelCount, use_backend
@@ -68,7 +68,8 @@ class Renderer:
         import torch
 
         model, row = self._model, pictures[0].row
-        key = (shape_of(row), len(pictures))
+        height, width = model.family.size(model.pipe, row.height, row.width, encoded[0].images)
+        key = (shape_of(replace(row, height=height, width=width)), len(pictures))
         warmup = key not in self._seen
         timer = BatchTimer(self._clock, self._denoisers, model.pipe.scheduler)
         timer.encodings = [each.marks for each in encoded if each.marks is not None]
@@ -77,7 +78,6 @@ class Renderer:
         with torch.no_grad():
             self._enter("denoise")
             timer.mark("begin")
-            height, width = model.family.size(model.pipe, row.height, row.width, encoded[0].images)
             arguments = self._arguments(pictures, encoded, height, width)
             output = self._call(arguments, timer, row, key if warmup else None)
             self._enter("decode")

@@ -23,8 +23,10 @@ from manifests.row import ImageRef, Row
 from manifests.storage import locate
 from tests.rows import make_row
 from tests.s3 import s3, s3_server
-from workers import references
-from workers.references import Reference, ReferenceFailed, ReferenceFetcher, decode, without_credentials
+from workers import reference_files
+from workers.decode import decode
+from workers.reference_files import ReferenceFailed, without_credentials
+from workers.references import Reference, ReferenceFetcher
 
 __all__ = ["s3", "s3_server"]
 MANY = 10**9
@@ -304,7 +306,7 @@ def send(handler: BaseHTTPRequestHandler, data: bytes, status: int = 200, length
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for name in ("http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(references, "_FIRST_WAIT", 0.02)
+    monkeypatch.setattr(reference_files, "_FIRST_WAIT", 0.02)
     here = Site()
     yield here
     here.over.set()
@@ -431,7 +433,7 @@ def test_credentials_are_left_out(uri: str, shown: str) -> None:
     ],
 )
 def test_no_message_tells_a_secret(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(references, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(reference_files, "_FIRST_WAIT", 0.01)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(ReferenceFailed) as failed:
         fetch(uri, tries=2, timeout_seconds=1)
@@ -461,7 +463,7 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    found, own = Reads(), references._Reader._read_file
+    found, own = Reads(), reference_files.ReferenceReader._read_file
 
     def read(reader: Any, uri: str) -> bytes:
         name = Path(uri).name
@@ -469,7 +471,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
         assert name not in found.held or found.held[name].wait(10)
         return own(reader, uri)
 
-    monkeypatch.setattr(references._Reader, "_read_file", read)
+    monkeypatch.setattr(reference_files.ReferenceReader, "_read_file", read)
     return found
 
 
