@@ -139,6 +139,11 @@ def main() -> None:
         family, steps, folder = options.plain_call
         plain(family, int(steps), folder)
         return
+    import torch
+
+    if not torch.cuda.is_available():
+        print("full_size: needs an NVIDIA GPU; nothing measured")
+        return
     for family in options.families:
         if options.plain:
             equal = compare(family, options.steps or 4)

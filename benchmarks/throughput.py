@@ -5,7 +5,7 @@ The loop is what a careful user writes: as many processes, each loading the same
 same, so the pictures must be too: their pixels are compared. Loading is left out on both sides. They render in turns
 of a second, each stopped while the other runs, and only the time in which a side ran is counted (see _turns.py).
 
-    first to last   renderay: from the first picture's `started_at` to the end of the last picture's encoding
+    first to last   from the encoding of the first prompt to the end of the last picture's PNG
     to last commit  the same, up to the driver's last commit: everything durable and published
 """
 
@@ -43,7 +43,7 @@ from manifests.validate import RowRules
 MODEL = "tiny:flux.1-dev"
 JOB_SEED = 0
 TARGET = 0.90
-_DURATIONS_MS = ("text_encode_ms", "prepare_ms", "denoise_ms", "decode_ms", "image_encode_ms")
+_DURATIONS_MS = ("prepare_ms", "denoise_ms", "decode_ms", "image_encode_ms")
 
 
 def main() -> None:
@@ -125,8 +125,9 @@ def command(manifest: str, options: argparse.Namespace, out: Path) -> list[str]:
 
 def read_span(out: Path) -> tuple[float, float, float]:
     """When renderay began its first picture, ended its last and committed the last, in seconds since the epoch."""
-    table = ds.dataset(out / "images").to_table(columns=["started_at", *_DURATIONS_MS]).to_pylist()
-    begin = min(row["started_at"] for row in table)
+    table = ds.dataset(out / "images").to_table(columns=["started_at", "text_encode_ms", *_DURATIONS_MS]).to_pylist()
+    # a lease's prompts are encoded before its first picture is started
+    begin = min(row["started_at"] - timedelta(milliseconds=row["text_encode_ms"]) for row in table)
     end = max(row["started_at"] + timedelta(milliseconds=sum(row[name] for name in _DURATIONS_MS)) for row in table)
     committed = max(record["time"] for record in read_log(locate(str(out))) if record["kind"] == "lease")
     return begin.timestamp(), end.timestamp(), committed

@@ -98,7 +98,7 @@ def test_memory_that_ends_fails_its_row_alone(tmp_path: Path) -> None:
     worker = Worker(settings(tmp_path, device="cuda", dtype="bfloat16"))
     worker.load()
     worker.begin(worker.decide(None))
-    free, total = torch.cuda.mem_get_info()
+    _free, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction(2 * 2**30 / total)
     try:
         huge = make_row(1, width=16384, height=16384)

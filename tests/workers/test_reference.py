@@ -37,7 +37,7 @@ def test_a_folder_wins_over_a_hub_id_of_the_same_spelling(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("tiny:flux.1-dew", "did you mean tiny:flux.1-dev?"),
+        ("tiny:flux.1-dew", "no family 'flux.1-dew'; known: "),
         ("random:flux", "no family 'flux'"),
         ("tiny:", "no family ''"),
         ("huge:flux.1-dev", "neither a folder here, nor a hub id"),
