@@ -151,6 +151,7 @@ def _worker_settings(job: RenderJob, resources: cluster.Resources) -> WorkerSett
         format=spec.format,
         out=job.out.uri,
         extra=job.file.extra,
+        lora=spec.lora,
         encode_threads=spec.encode_threads or (max(2, resources.cores_per_worker - 2) if on_gpu else 1),
     )
 

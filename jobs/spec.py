@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from manifests.columns import ColumnMap
 from manifests.errors import SpecError
 from manifests.validate import OPTIONAL, RowRules
+from workers.lora import parse_lora
 
 # fields that may differ when a job is resumed: none of them changes a picture
 FREE_ON_RESUME = frozenset(
@@ -39,6 +40,9 @@ class JobSpec(BaseModel):
         Literal["auto", "bfloat16", "float16", "float32"],
         Field(description="type of the weights; auto is bfloat16 on GPUs and float32 on CPUs"),
     ] = "auto"
+    lora: Annotated[
+        tuple[str, ...], Field(description="REF[:SCALE]: LoRA weights to merge into the model; repeatable")
+    ] = ()
     steps: Annotated[int | None, Field(description="denoising steps of rows that name none")] = None
     width: Annotated[int | None, Field(description="width in pixels of rows that name none")] = None
     height: Annotated[int | None, Field(description="height in pixels of rows that name none")] = None
@@ -92,7 +96,7 @@ def make_spec(**values: Any) -> JobSpec:
     except ValidationError as error:
         faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}  # the first a field
         raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
-    _ = spec.columns, spec.rules()  # their errors belong to the spec
+    _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora]  # their errors belong to the spec
     return spec
 
 

@@ -4,6 +4,7 @@
     reference.py     what `--model` may say
     families/        what is particular to a model family
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
+    lora.py          merging LoRA weights into it
     timing.py        device time of every step            transfer.py
     references.py    reference images, fetched ahead
     reference_files.py   their bytes: local, http, object storage

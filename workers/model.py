@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +20,7 @@ from manifests.fields import RESERVED_PARAMS
 from workers.families import FAMILIES, Family, family_of
 from workers.families.base import Defaults
 from workers.fingerprint import fingerprint_folder, fingerprint_random
+from workers.lora import fingerprint_loras, merge_loras
 from workers.reference import ModelReference, parse_model
 
 if TYPE_CHECKING:
@@ -72,8 +73,10 @@ class LoadedModel:
     device: str
 
 
-def load_model(text: str, device: str, dtype: str) -> LoadedModel:
+def load_model(text: str, device: str, dtype: str, loras: Sequence[str] = ()) -> LoadedModel:
     """Load what `--model` names onto `device` ("cpu", "cuda") with weights of `dtype` ("bfloat16", "float32", ...).
+
+    `loras` are merged in, each as REF or REF:SCALE.
 
     Raises ModelError, one line, with the loader's own error as its cause.
     """
@@ -82,6 +85,7 @@ def load_model(text: str, device: str, dtype: str) -> LoadedModel:
     started = time.perf_counter()
     try:
         pipe, revision, fingerprint = _load(reference, device, dtype)
+        merge_loras(pipe, loras)
     except ModelError:
         raise
     except Exception as error:  # whatever the loaders raise, the user's question is which model and why
@@ -89,7 +93,12 @@ def load_model(text: str, device: str, dtype: str) -> LoadedModel:
     family = family_of(type(pipe).__name__)
     pipe.set_progress_bar_config(disable=True)
     facts = _describe(reference, pipe, family, dtype)
-    facts = replace(facts, revision=revision, fingerprint=fingerprint, load_seconds=time.perf_counter() - started)
+    facts = replace(
+        facts,
+        revision=revision,
+        fingerprint=fingerprint_loras(fingerprint, loras),
+        load_seconds=time.perf_counter() - started,
+    )
     return LoadedModel(pipe, family, facts, device)
 
 

@@ -20,7 +20,8 @@ class WorkerSettings:
     """All that a worker must know before the job's decisions are made.
 
     `batch_size` is pictures a call or "auto"; `out` the output folder's URI; `extra` the kinds of the manifest's own
-    columns; `threads` the torch threads on a CPU; `encode_threads` those that compress pictures and write Parquet.
+    columns; `lora` weights to merge, as REF or REF:SCALE; `threads` the torch threads on a CPU; `encode_threads` those
+    that compress pictures and write Parquet.
     """
 
     worker_id: str
@@ -34,6 +35,7 @@ class WorkerSettings:
     format: str
     out: str
     extra: dict[str, str]
+    lora: tuple[str, ...] = ()
     threads: int = 1
     encode_threads: int = 1
 

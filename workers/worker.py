@@ -65,7 +65,9 @@ class Worker:
 
         if self._settings.device == "cpu":
             torch.set_num_threads(self._settings.threads)
-        self._model: LoadedModel = load_model(self._settings.model, self._settings.device, self._settings.dtype)
+        self._model: LoadedModel = load_model(
+            self._settings.model, self._settings.device, self._settings.dtype, self._settings.lora
+        )
         self._clock: Clock = clock_for(self._settings.device)
         self._encoder = PromptEncoder(self._model, self._clock)
         hardware = describe_hardware(self._settings.device)

@@ -13,7 +13,7 @@ SURFACE = {
     "render": {
         "manifest", "--model", "--out", "--attention", "--gpus", "--workers", "--batch-size", "--compile",
         "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
-        "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds",
+        "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds", "--lora",
         "--stall-timeout", "--encode-threads", "--config", "--dry-run",
     },
     "check": {"manifest", "--model", "--column", "--limit"},
