@@ -71,7 +71,8 @@ def race(
     context = multiprocessing.get_context("spawn")
     loaded, times = context.Barrier(options.processes + 1), context.Queue()
     shares = [rows[k :: options.processes] for k in range(options.processes)]
-    loops = [context.Process(target=plain_loop, args=(share, options, loop_out, loaded, times)) for share in shares]
+    each = [(share, options, loop_out, loaded, times) for share in shares]
+    loops = [context.Process(target=plain_loop, args=arguments, daemon=True) for arguments in each]
     for process in loops:
         process.start()
     while loaded.n_waiting < options.processes:

@@ -49,7 +49,13 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def begin(*arguments: str | Path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            command(*arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command(*arguments),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a test run in the background of a shell ignores SIGINT, and would hand that on
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         running.append(process)
         return process

@@ -138,7 +138,7 @@ def _load(reference: ModelReference, device: str, dtype: str) -> tuple[Any, str 
         folder = DiffusionPipeline.download(reference.name, revision=reference.revision, use_safetensors=True)
         revision = os.path.basename(folder)  # the snapshot's commit
     apart = family_of(DiffusionPipeline.load_config(folder)["_class_name"]).loaded_apart(folder)
-    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch_dtype, use_safetensors=True, **apart)
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch_dtype, use_safetensors=True, **apart)
     return pipe.to(device), revision, fingerprint_folder(folder)
 
 

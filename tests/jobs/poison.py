@@ -62,7 +62,7 @@ if __name__ == "__main__":
         model="tiny:flux.1-dev",
         out=sys.argv[2],
         batch_size=4,
-        stall_timeout=8,
+        stall_timeout=15,
         lease_seconds=5,
     )
     sys.exit(render(spec, actor_class=RenderActor).exit_code)

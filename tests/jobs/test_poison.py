@@ -33,5 +33,5 @@ def test_poison_rows_end_in_errors_and_all_others_are_rendered(tmp_path: Path) -
     assert errors["r7"]["error_type"] == "ValueError" and "this prompt raises" in errors["r7"]["traceback"]
     assert errors["r21"]["error_type"] == "MemoryError"
     assert (errors["r33"]["stage"], errors["r33"]["attempts"]) == ("crash", 3)
-    assert errors["r50"]["stage"] == "crash" and "no progress for 8 s" in errors["r50"]["message"]
+    assert errors["r50"]["stage"] == "crash" and "no progress for 15 s" in errors["r50"]["message"]
     assert all(row["source_line"] == int(name[1:]) + 1 for name, row in errors.items())
