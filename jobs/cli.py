@@ -91,7 +91,7 @@ def _finish(spec: JobSpec) -> None:
 
 def _report(summary: Summary) -> str:
     failed = f"; {summary.failed} failed, see {summary.out}/errors" if summary.failed else ""
-    new = f"{summary.rendered} rendered now" if summary.rendered else "nothing left to render"
+    new = "nothing left to render" if summary.was_complete else f"{summary.rendered} rendered now"
     return (
         f"{summary.done} of {summary.rows} rows done, {summary.pictures} pictures, {new} "
         f"in {summary.seconds:.1f} s{failed}\n{summary.out}"

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from jobs.spec import JobSpec
 from manifests.errors import SpecError
 
 _OBJECT_STORE_BYTES = 256 << 20  # leases and summaries pass through it, never pixels
+_CONNECT_SECONDS = 10.0
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
 _SECRET_PREFIXES = ("AWS_",)
 
@@ -29,10 +31,24 @@ class Resources:
     cores_per_worker: int
 
 
+def require_reachable(address: str | None) -> None:
+    """SpecError where nobody answers at HOST:PORT within a few seconds; Ray itself would try for minutes."""
+    host, separator, port = (address or "").rpartition("://")[2].rpartition(":")
+    if not separator or not port.isdigit():
+        return  # `auto` and `local` are looked up by Ray
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SpecError(
+            f"address {address}: nobody answers there ({error}); start a cluster with `ray start`"
+        ) from error
+
+
 @contextlib.contextmanager
 def connected(spec: JobSpec) -> Iterator[Resources]:
     """Be connected to Ray. SpecError where the cluster cannot be reached or has no GPU although some were asked for."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's own 15 starves CPU workers beside any other program
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 

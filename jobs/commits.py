@@ -38,7 +38,7 @@ def read_log(out: Location) -> Iterator[Record]:
                 record = json.loads(line) if line else None
             except ValueError:
                 continue  # torn by a crash
-            if isinstance(record, dict):
+            if isinstance(record, dict) and isinstance(record.get("kind"), str):
                 yield record
 
 

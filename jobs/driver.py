@@ -84,6 +84,8 @@ class Driver:
                 self._on_event(event)
             for member in self.pool.stalled(self.stall_timeout):
                 self._bury(member, f"no progress for {self.stall_timeout:.0f} s")
+            if not any(member.stage == "ready" for member in self.pool.members.values()) and not self.pool.has_nodes():
+                raise JobStopped("stopped: the Ray cluster has no node left alive; the same command resumes")
             self._hand_out()
             self._commit()
             self.on_turn()

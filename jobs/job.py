@@ -19,7 +19,7 @@ from jobs.ledger import Ledger
 from jobs.planner import LeasePlanner
 from jobs.sizing import LeaseSizer
 from jobs.spec import JobSpec
-from manifests.errors import ManifestError, SpecError
+from manifests.errors import ManifestError, OutputError, SpecError
 from manifests.files import ManifestFile, digest, find_files
 from manifests.plan import cut_blocks
 from manifests.row import Row
@@ -52,7 +52,7 @@ class RenderJob:
 
     def reload(self) -> None:
         """Read the log again, once the lock is held."""
-        self.ledger = Ledger(read_log(self.out))
+        self.ledger = read_ledger(self.out)
 
     def admit(self, facts: WorkerFacts) -> Decisions | None:
         """Check that a worker's model is the job's own; the decisions for its GPU model, if there are any."""
@@ -103,6 +103,14 @@ def model_rules(model: ModelFacts, spec: JobSpec | None = None) -> RowRules:
     )
 
 
+def read_ledger(out: Location) -> Ledger:
+    """What the folder's log adds up to. OutputError where a record of it is damaged."""
+    try:
+        return Ledger(read_log(out))
+    except (KeyError, TypeError, ValueError) as error:
+        raise OutputError(f"{out.uri}/_commits: a record is damaged ({error!r}); give another --out") from error
+
+
 def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     """Look at manifest and output folder; nothing is written.
 
@@ -113,6 +121,11 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     files = find_files(spec.manifest)
     contents = digest(files)
     file = read_job_file(out)
+    ledger = read_ledger(out)
+    if file is None and ledger.opened:
+        raise OutputError(
+            f"{out.uri}: holds a job's log but no job.json, so nothing tells which job; give another --out"
+        )
     if file is None:
         file = new_job_file(spec, contents, survey(files, spec.columns), datetime.now(UTC))
     else:
@@ -120,4 +133,4 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     rows = min(file.rows, spec.limit or file.rows)
     if rows == 0:
         raise ManifestError(f"{', '.join(spec.manifest)}: no row in it; a manifest needs at least one")
-    return RenderJob(spec, out, run_id, files, file, Ledger(read_log(out)), LeaseSizer(spec.lease_seconds), rows)
+    return RenderJob(spec, out, run_id, files, file, ledger, LeaseSizer(spec.lease_seconds), rows)

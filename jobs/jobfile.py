@@ -54,14 +54,17 @@ def read_job_file(out: Location) -> JobFile | None:
         return None
     except (OSError, ValueError) as error:
         raise OutputError(f"{out.uri}/{NAME}: unreadable ({error}); give another --out") from error
-    version = found.get("schema_version")
+    version = found.get("schema_version") if isinstance(found, dict) else None
     if version != SCHEMA_VERSION:
         raise OutputMismatch(
             f"{out.uri}: schema_version is {version} there and {SCHEMA_VERSION} here; "
             f"use the renderay that wrote it, or another --out"
         )
-    found["decisions"] = {kind: Decisions(**values) for kind, values in found["decisions"].items()}
-    return JobFile(**found)
+    try:
+        found["decisions"] = {kind: Decisions(**values) for kind, values in found["decisions"].items()}
+        return JobFile(**found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise OutputError(f"{out.uri}/{NAME}: damaged ({error}); give another --out") from error
 
 
 def require_same_job(out: Location, old: JobFile, spec: JobSpec, manifest: list[dict[str, Any]]) -> None:

@@ -21,6 +21,7 @@ from workers.settings import Decisions, WorkerFacts, WorkerSettings, WorkerState
 
 LEASES_IN_FLIGHT = 2  # one being rendered, one waiting behind it
 _STATE_SECONDS = 2.0
+_NODES_SECONDS = 5.0
 
 
 @dataclass
@@ -66,6 +67,8 @@ class WorkerPool:
         self._born = 0
         self._waiting: dict[Any, tuple[str, Member]] = {}  # reference -> what it answers, and whose it is
         self._polled_at = 0.0
+        self._nodes_seen_at = time.monotonic()
+        self._has_nodes = True
 
     def start(self) -> Member:
         """Ask for one more worker and have it load the model."""
@@ -152,6 +155,14 @@ class WorkerPool:
         """Workers that hold a lease and have shown no progress for that long."""
         now = time.monotonic()
         return [m for m in self.members.values() if m.leases and now - m.progressed_at > seconds]
+
+    def has_nodes(self) -> bool:
+        """Whether the cluster has a node alive; asks Ray at most every few seconds."""
+        now = time.monotonic()
+        if now - self._nodes_seen_at > _NODES_SECONDS:
+            self._nodes_seen_at = now
+            self._has_nodes = any(node["Alive"] for node in ray.nodes())
+        return self._has_nodes
 
     def _poll_states(self) -> None:
         now = time.monotonic()

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+import pyarrow.fs as pafs
+
 from jobs.commits import CommitLog, files_of, read_log, withdraw_record
 from manifests.schemas import TABLES
 from manifests.storage import Location
@@ -55,7 +57,7 @@ def published(out: Location, file: TableFile) -> Location:
 def roll_forward(out: Location, commits: CommitLog, now: datetime) -> None:
     """Bring the tables in line with the log: publish what it names, delete what it does not, withdraw what is lost."""
     staged = {info.base_name for info in (out / STAGING).list()}
-    present = {(table, info.base_name) for table in TABLES for info in (out / table).list()}
+    present = _present(out)
     named: set[tuple[str, str]] = set()
     publisher = Publisher(out)
     withdrawn = {record["lease"] for record in read_log(out) if record["kind"] == "withdraw"}
@@ -63,36 +65,47 @@ def roll_forward(out: Location, commits: CommitLog, now: datetime) -> None:
         if record["kind"] != "lease" or record["lease"] in withdrawn:
             continue
         files = files_of(record)
-        lost = [file for file in files if _key(out, file) not in present and file.name not in staged]
+        lost = [file for file in files if present.get(_key(out, file)) != file.bytes and file.name not in staged]
         if lost:
             log.warning("%s: %s is gone; its rows are rendered again", record["lease"], lost[0].name)
             commits.append([withdraw_record(record, now)])
             continue
-        publisher.publish([file for file in files if _key(out, file) not in present])
+        publisher.publish([file for file in files if file.name in staged])
         named.update(_key(out, file) for file in files)
     publisher.close()
-    for table, name in sorted(present - named):
+    for table, name in sorted(present.keys() - named):
         log.warning("%s/%s is not in the log; deleted", table, name)
         (out / table / name).delete()
     clear_staging(out)
 
 
 def is_intact(out: Location) -> bool:
-    """Whether every file that the log names lies in its table."""
-    present = {(table, info.base_name) for table in TABLES for info in (out / table).list()}
+    """Whether the tables hold the files that the log names, at their sizes, and no others."""
     withdrawn = {record["lease"] for record in read_log(out) if record["kind"] == "withdraw"}
-    return all(
-        _key(out, file) in present
+    named = {
+        _key(out, file): file.bytes
         for record in read_log(out)
         if record["kind"] == "lease" and record["lease"] not in withdrawn
         for file in files_of(record)
-    )
+    }
+    return named == _present(out)
+
+
+def _present(out: Location) -> dict[tuple[str, str], int]:
+    """The files in the tables and their sizes; folders that other programs put there are not looked at."""
+    return {
+        (table, info.base_name): int(info.size)
+        for table in TABLES
+        for info in (out / table).list()
+        if info.type == pafs.FileType.File
+    }
 
 
 def clear_staging(out: Location) -> None:
     """Delete everything staged: what the log names has been published."""
     for info in (out / STAGING).list():
-        (out / STAGING / info.base_name).delete()
+        if info.type == pafs.FileType.File:
+            (out / STAGING / info.base_name).delete()
 
 
 def _key(out: Location, file: TableFile) -> tuple[str, str]:

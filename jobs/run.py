@@ -34,7 +34,8 @@ log = logging.getLogger("renderay.driver")
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. Counts are over the whole job, `rendered` is this run's pictures; `seconds` is wall time."""
+    """How a run ended. Counts are over the whole job, `rendered` is this run's pictures; `seconds` is wall time;
+    `was_complete` says that an earlier run had finished everything."""
 
     out: str
     rows: int
@@ -43,6 +44,7 @@ class Summary:
     pictures: int
     rendered: int
     seconds: float
+    was_complete: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -60,13 +62,16 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     run_id = new_run_id(datetime.now(UTC), token.token_hex(2))
     job = open_job(spec, run_id)
     if job.complete and is_intact(job.out):
-        return _summary(job, job.ledger.pictures, began)
+        return replace(_summary(job, job.ledger.pictures, began), was_complete=True)
+    cluster.require_reachable(job.spec.address)
     try:
         lock = lock_for(job.out, run_id)
         lock.acquire()
         log_file = log_to(job.out / "_logs" / f"{run_id}-driver.log")
     except OSError as error:
         reason = " ".join(str(error).split())[:300]
+        if job.ledger.rows is not None:  # it could be written once
+            raise JobStopped(f"stopped: {job.out.uri}: {reason}; mend that, and the same command resumes") from error
         raise OutputError(f"{job.out.uri}: cannot be written: {reason}; give an --out that can be") from error
     commits = CommitLog(job.out, run_id)
     try:
@@ -82,17 +87,22 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         clear_staging(job.out)
         commits.append([end_record(job.rows, datetime.now(UTC))])
         return _summary(job, before, began)
+    except OSError as error:
+        log.exception("the run ended early")
+        reason = " ".join(str(error).split())[:300]
+        raise JobStopped(f"stopped: {job.out.uri}: {reason}; mend that, and the same command resumes") from error
     except BaseException as error:
         log.exception("the run ended early: %s", error)
         raise
     finally:
         commits.close()
-        lock.release()
+        with contextlib.suppress(OSError):  # a full disk has been reported already
+            lock.release()
         log_file.close()
 
 
 def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any) -> None:
-    with cluster.connected(job.spec) as resources:
+    with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
         settings = _worker_settings(job, resources)

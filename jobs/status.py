@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jobs.commits import read_log
+from jobs.job import read_ledger
 from jobs.jobfile import read_job_file
-from jobs.ledger import Ledger
 from jobs.lock import is_alive, read_owner
 from jobs.progress import duration
 from manifests.errors import OutputError
@@ -62,19 +61,19 @@ def read_status(uri: str) -> Status:
     """The state of the job in an output folder. OutputError where there is none."""
     out = locate(uri)
     file = read_job_file(out)
-    ledger = Ledger(read_log(out))
-    if file is None:
-        raise OutputError(f"{out.uri}: no job.json in it; give the --out of a render that has begun")
-    rows = ledger.rows or file.rows
+    ledger = read_ledger(out)
     owner = read_owner(out)
-    complete = ledger.ended_rows >= rows
+    if file is None and owner is None:
+        raise OutputError(f"{out.uri}: no job in it; give the --out of a render that has begun")
+    rows = ledger.rows or (file.rows if file else 0)
+    complete = file is not None and ledger.ended_rows >= rows
     alive = owner is not None and not complete and is_alive(owner[0], datetime.now(UTC))
     live = owner[1] if owner and alive else {}
     done, failed = ledger.done.count_below(rows), ledger.failed.count_below(rows)
     return Status(
         out=out.uri,
         state="complete" if complete else "running" if alive else "interrupted",
-        model=str(file.spec["model"]),
+        model=str(file.spec["model"]) if file else "still loading",
         rows=rows,
         done=done,
         failed=failed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from io import StringIO
 
@@ -40,11 +41,13 @@ class LogFile:
         """Stop logging to it."""
         self.upload()
         logging.getLogger().removeHandler(self.handler)
-        self.handler.close()
+        with contextlib.suppress(OSError):
+            self.handler.close()
 
 
 def log_to(location: Location) -> LogFile:
     """Send everything that renderay logs in this process, and warnings of its libraries, to one file."""
+    logging.raiseExceptions = False  # a log that cannot be written stops nothing and prints nothing
     file = LogFile(location)
     root = logging.getLogger()
     root.addHandler(file.handler)

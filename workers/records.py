@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from manifests.row import BadRow, Row
-from manifests.schemas import extra_names
+from manifests.schemas import STEPS, extra_names
 from manifests.survey import cast_extra
 from workers.pictures import encode_picture
 from workers.render import RenderedBatch
@@ -87,9 +87,10 @@ class RecordMaker:
 
     def steps(self, batch: RenderedBatch, context: BatchContext, times: BatchTimes, image: Record) -> Iterator[Record]:
         """The steps rows of the picture whose images row is given."""
+        shared = {name: image[name] for name in STEPS.names if name in image}
         for step in times.steps:
             yield {
-                **image,
+                **shared,
                 "step": step.step,
                 "timestep": step.timestep,
                 "sigma": step.sigma,

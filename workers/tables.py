@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -74,7 +75,7 @@ class TableWriter:
 
     def _open(self) -> pq.ParquetWriter:
         self._location.parent.make_folder()
-        columns = list(_leaf_paths(self._schema))
+        columns = _leaf_paths(self._schema)
         described = [path for path in columns if path not in _HIGH_CARDINALITY]
         return pq.ParquetWriter(
             self._location.path,
@@ -88,13 +89,14 @@ class TableWriter:
         )
 
 
-def _leaf_paths(schema: pa.Schema) -> list[str]:
+@lru_cache
+def _leaf_paths(schema: pa.Schema) -> tuple[str, ...]:
     # the Parquet schema spells nested columns (image.bytes, reference_images.list.element.uri)
     empty = pa.BufferOutputStream()
     with pq.ParquetWriter(empty, schema) as writer:
         writer.write_table(schema.empty_table())
     parquet = pq.ParquetFile(pa.BufferReader(empty.getvalue())).schema
-    return [parquet.column(k).path for k in range(len(parquet))]
+    return tuple(parquet.column(k).path for k in range(len(parquet)))
 
 
 def _sync(path: str) -> None:

@@ -159,4 +159,4 @@ def test_text_in_brackets_is_printed_literally_and_nothing_wraps(tmp_path: Path)
 
 
 def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
-    assert "no job.json" in refusal("status", tmp_path)
+    assert "no job in it" in refusal("status", tmp_path)

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.commits import CommitLog, lease_record, read_log
 from jobs.ledger import Ledger
-from jobs.publish import Publisher, clear_staging, roll_forward
+from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from manifests.storage import Location, locate
 from workers.settings import LeaseResult, TableFile
 
@@ -31,7 +31,10 @@ def log(out: Location) -> Iterator[CommitLog]:
 
 def staged(out: Location, lease: str, *tables: str) -> tuple[TableFile, ...]:
     """Files that a worker left in `_staging/`; each holds its own name."""
-    files = tuple(TableFile(table, f"{table}-{lease}.parquet", 1, 9) for table in tables or ("images", "steps"))
+    files = tuple(
+        TableFile(table, f"{table}-{lease}.parquet", 1, len(f"{table}-{lease}.parquet"))
+        for table in tables or ("images", "steps")
+    )
     for file in files:
         (out / "_staging" / file.name).write_bytes(file.name.encode())
     return files
@@ -117,3 +120,28 @@ def test_clearing_staging_leaves_the_tables(out: Location) -> None:
     staged(out, "b")
     clear_staging(out)
     assert set(tree(out)) == {"images/a.parquet", "steps/a.parquet"}
+
+
+def test_tables_are_intact_only_as_the_log_names_them(out: Location, log: CommitLog) -> None:
+    files = staged(out, "a")
+    committed(log, "a", 0, files)
+    assert not is_intact(out)
+    Publisher(out).publish(files)
+    assert is_intact(out)
+    (out / "images" / "junk.parquet").write_bytes(b"junk")
+    assert not is_intact(out)
+    roll_forward(out, log, NOW)
+    assert is_intact(out)
+    (out / "images" / "a.parquet").write_bytes(b"")  # cut short
+    assert not is_intact(out)
+    roll_forward(out, log, NOW)
+    assert tree(out) == {} and list(Ledger(read_log(out)).strikes) == [] and 0 not in Ledger(read_log(out))
+
+
+def test_a_folder_that_another_program_made_is_left_alone(out: Location, log: CommitLog) -> None:
+    if not out.is_local:
+        return
+    committed(log, "a", 0, staged(out, "a"))
+    (out / "images" / ".ipynb_checkpoints").make_folder()
+    roll_forward(out, log, NOW)
+    assert is_intact(out) and (out / "images" / ".ipynb_checkpoints").exists()
