@@ -25,7 +25,7 @@ class RenderActor:
 
         genuine = Renderer.render
 
-        def poisoned(renderer: Any, pictures: Any) -> Any:
+        def poisoned(renderer: Any, pictures: Any, encoded: Any) -> Any:
             for picture in pictures:
                 if "RAISE" in picture.row.prompt:
                     raise ValueError("this prompt raises")
@@ -35,7 +35,7 @@ class RenderActor:
                     time.sleep(3600)
                 if "KILL" in picture.row.prompt:
                     os.kill(os.getpid(), signal.SIGKILL)
-            return genuine(renderer, pictures)
+            return genuine(renderer, pictures, encoded)
 
         Renderer.render = poisoned  # type: ignore[method-assign]
         self._worker = Worker(settings)
