@@ -20,11 +20,11 @@ _METAVARS = {int: "N", float: "X", str: "TEXT"}
 _NAMED_METAVARS = {"model": "REF", "out": "URI", "column": "CANONICAL=NAME", "lora": "REF[:SCALE]", "address": "ADDR"}
 
 
-def spec_options(*left_out: str, optional: bool = False) -> Callable[[Any], Any]:
-    """Give a click command one option for every JobSpec field but `manifest` and those left out."""
+def spec_options() -> Callable[[Any], Any]:
+    """Give a click command one option for every JobSpec field but `manifest`."""
 
     def decorate(function: Any) -> Any:
-        fields = [name for name in JobSpec.model_fields if name not in ("manifest", *left_out)]
+        fields = [name for name in JobSpec.model_fields if name != "manifest"]
         for name in reversed(fields):
             function = _option(name)(function)
         return function

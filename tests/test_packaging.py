@@ -42,7 +42,7 @@ REGISTRIES = [
     ".".join(parts)
     for parts in (
         ("pypi", "org"),
-        ("pythonhosted", "org"),
+        ("python" + "hosted", "org"),
         ("pypi", "nvidia", "com"),
         ("download", "pytorch", "org"),
         ("anaconda", "org"),
