@@ -1,4 +1,4 @@
-"""The Python face of a job."""
+"""The Python face of a job: rendering one, and reading what it left."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.results.opened import Results, open_results
 from jobs.run import Summary
 from jobs.run import render as run_job
 from jobs.spec import make_spec
@@ -21,3 +22,11 @@ def render(
     """
     paths = [manifest] if isinstance(manifest, str | os.PathLike) else manifest
     return run_job(make_spec(manifest=tuple(os.fspath(path) for path in paths), model=model, out=out, **options))
+
+
+def open(out: str | os.PathLike[str]) -> Results:
+    """Open a job's output folder, finished or not, for Arrow, pandas, Polars and DuckDB.
+
+    Raises OutputError where no job is in it.
+    """
+    return open_results(out)

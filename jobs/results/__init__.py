@@ -1,0 +1,6 @@
+"""After the job: reading what it left.
+
+    opened.py    an output folder opened: its three tables for Arrow, pandas, Polars and DuckDB
+
+Rule: nothing here writes into the tables or the log, and nothing needs Ray, torch or a GPU.
+"""
