@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from jobs.attention_table import survey_backends
 from jobs.check import check_manifest
 from jobs.demo import demo_spec
 from jobs.dry_run import describe
@@ -71,6 +72,14 @@ def check(manifest: tuple[str, ...], model: str | None, column: tuple[str, ...],
 def status(out: str, as_json: bool) -> None:
     """Show what is done, failed and left of the job in OUT, while it runs or after."""
     found = read_status(out)
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="one JSON object")
+def attention(as_json: bool) -> None:
+    """Try every attention backend on this machine: which work, which do not and why, and what installs them."""
+    found = survey_backends()
     click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from attention import require_known
 from manifests.columns import ColumnMap
 from manifests.errors import SpecError
 from manifests.validate import OPTIONAL, RowRules
@@ -90,13 +91,14 @@ class JobSpec(BaseModel):
 
 
 def make_spec(**values: Any) -> JobSpec:
-    """A JobSpec from options; SpecError, one line, where a value is wrong."""
+    """A JobSpec from options; SpecError or AttentionError, one line, where a value is wrong."""
     try:
         spec = JobSpec(**values)
     except ValidationError as error:
         faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}  # the first a field
         raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
     _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora]  # their errors belong to the spec
+    require_known(spec.attention)
     return spec
 
 

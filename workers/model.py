@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from attention import BACKENDS
 from manifests.errors import ModelError
 from manifests.fields import RESERVED_PARAMS
 from workers.families import FAMILIES, Family, family_of
@@ -26,7 +27,10 @@ from workers.reference import ModelReference, parse_model
 if TYPE_CHECKING:
     import torch
 
-VERSIONED = ("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray")
+VERSIONED = (
+    *("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray"),
+    *sorted({backend.package for backend in BACKENDS.values() if backend.package}),
+)
 _RANDOM_SEED = 0
 _COLUMNS = {  # optional manifest columns, and the pipeline argument that each becomes
     "width": "width",

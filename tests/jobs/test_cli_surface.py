@@ -18,6 +18,7 @@ SURFACE = {
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
+    "attention": {"--json"},
     "demo": {"--out"},
 }  # fmt: skip
 
