@@ -83,8 +83,9 @@ def _hub(
     exact: bool = True, at_least: str = "0.12", devices: tuple[str, ...] = ("cuda",),
 ) -> Backend:  # fmt: skip
     return Backend(
-        name, name, devices, package="kernels", module="kernels", at_least=at_least, 
-        install=f"pip install 'kernels>={at_least}'", capability=(first, beyond), max_head=max_head, exact=exact, hub=True,
+        name, name, devices, package="kernels", module="kernels", at_least=at_least,
+        install=f"pip install 'kernels>={at_least}'", capability=(first, beyond), max_head=max_head, exact=exact,
+        hub=True,
     )  # fmt: skip
 
 

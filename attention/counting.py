@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from attention.backends import BACKENDS
-from attention.operators import NAMESPACE, operator_name
+from attention.operators import OPERATORS
 
 if TYPE_CHECKING:
     import torch
 
-# the operators that each kernel shows to torch's dispatcher
-_OPERATORS = {
+# the operators that torch's own kernels, and libraries called past diffusers' dispatcher, show to torch's
+_OTHERS = {
     "aten._scaled_dot_product_flash_attention": "sdpa-flash",
     "aten._scaled_dot_product_flash_attention_for_cpu": "sdpa-flash",
     "aten._scaled_dot_product_cudnn_attention": "sdpa-cudnn",
@@ -25,7 +24,6 @@ _OPERATORS = {
     "aten._softmax": "sdpa-math",
     "flash_attn._flash_attn_forward": "flash",
     "flash_attn._flash_attn_varlen_forward": "flash_varlen",
-    **{f"{NAMESPACE}.{operator_name(name)}": name for name in BACKENDS},
 }
 
 
@@ -105,14 +103,20 @@ def compiled_counts(eager: Counter[str], compiled: Counter[str]) -> Counter[str]
     return compiled + Counter({"sdpa-math": fused})
 
 
+def _backend_of(operator: str) -> str | None:
+    """The backend that an operator belongs to, by its full name with a dot or two colons."""
+    name = operator.replace("::", ".")
+    return OPERATORS.get(name) or _OTHERS.get(name)
+
+
 def count_events(events: Any) -> Counter[str]:
     """Attention kernels among a profiler's events; operators inside a counted one are its own."""
     found: Counter[str] = Counter()
     for event in events:
-        name = _OPERATORS.get(event.name.replace("::", "."))
+        name = _backend_of(event.name)
         above = event.cpu_parent
         while name and above is not None:
-            if above.name.replace("::", ".") in _OPERATORS:
+            if _backend_of(above.name):
                 name = None
             above = above.cpu_parent
         if name:
@@ -149,7 +153,7 @@ def _counting_mode(calls: list[Call], stack: list[str]) -> Any:
 
     class CountKernels(TorchDispatchMode):  # defined here because importing torch takes seconds
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            name = _OPERATORS.get(str(func).rsplit(".", 1)[0])
+            name = _backend_of(str(func).rsplit(".", 1)[0])
             if name is not None:
                 given = [*args, *(kwargs or {}).values()]
                 shapes = [tuple(each.shape) for each in given if hasattr(each, "shape")]

@@ -47,12 +47,17 @@ def head_sizes(denoiser: torch.nn.Module) -> set[int]:
     return found or {_USUAL_HEAD}
 
 
-@cache
 def dispatched(name: str) -> Any:
-    """The member of diffusers' AttentionBackendName that stands for one of our backends, made at first use.
+    """The member of diffusers' AttentionBackendName that stands for one of our backends.
 
-    The dispatcher takes no name that is no member of that enumeration, hence the new member.
+    The dispatcher takes no name that is no member of that enumeration, hence the new members. All are made at once:
+    compiled code depends on how many backends the dispatcher has, and would be compiled anew for one more.
     """
+    return {each: _register(each) for each in BACKENDS}[name]
+
+
+@cache
+def _register(name: str) -> Any:
     from diffusers.models.attention_dispatch import AttentionBackendName, _AttentionBackendRegistry
 
     value = f"renderay:{name}"

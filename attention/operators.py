@@ -16,13 +16,8 @@ from manifests.errors import AttentionError
 if TYPE_CHECKING:
     import torch
 
-NAMESPACE = "renderay"
+OPERATORS: dict[str, str] = {}  # full name of an operator -> its backend, once it is defined
 Kernel = Callable[..., Any]  # (query, key, value, mask, scale) -> output; mask is None but for kernels that take one
-
-
-def operator_name(backend: str) -> str:
-    """A backend's name as an identifier."""
-    return backend.replace("-", "_")
 
 
 @cache
@@ -44,7 +39,9 @@ def operator(backend: str) -> Any:
         return query.new_empty((*query.shape[:-1], value.shape[-1]))
 
     schema = "(Tensor query, Tensor key, Tensor value, Tensor? mask, float? scale) -> Tensor"
-    return _define(operator_name(backend), schema, run, fake)
+    name = backend.replace("-", "_")
+    OPERATORS[f"renderay.{name}"] = backend
+    return _define(name, schema, run, fake)
 
 
 @cache
@@ -66,8 +63,8 @@ def refusal() -> Any:
 def _define(name: str, schema: str, run: Callable[..., Any], fake: Callable[..., Any]) -> Any:
     import torch
 
-    torch.library.custom_op(f"{NAMESPACE}::{name}", run, mutates_args=(), schema=schema).register_fake(fake)
-    return getattr(getattr(torch.ops, NAMESPACE), name).default
+    torch.library.custom_op(f"renderay::{name}", run, mutates_args=(), schema=schema).register_fake(fake)
+    return getattr(torch.ops.renderay, name).default
 
 
 def _flash() -> Kernel:

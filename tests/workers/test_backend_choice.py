@@ -1,0 +1,167 @@
+"""Which backend a worker decides on, why, and what a model that goes past it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attention import BACKENDS
+from attention.auto import Choice
+from manifests.errors import AttentionError
+from tests.attention.conftest import library, plain_attention
+from tests.rows import lease_of, make_row
+from tests.workers.conftest import settings, started_worker
+from workers import backend_choice
+from workers.backend_choice import FirstForward, measure_backends
+from workers.settings import Decisions
+from workers.worker import Worker
+
+__all__ = ["library"]
+
+
+def loaded(tmp_path: Path, **changes: Any) -> Worker:
+    worker = Worker(settings(tmp_path, **changes))
+    worker.load()
+    return worker
+
+
+def test_on_a_cpu_auto_times_nothing_and_says_so(tmp_path: Path) -> None:
+    decisions = loaded(tmp_path).decide(make_row())
+    assert decisions.attention == "sdpa"
+    assert (
+        decisions.reasons["attention"].startswith("auto: on a CPU ")
+        and "nothing was timed" in decisions.reasons["attention"]
+    )
+
+
+@pytest.mark.parametrize("name", ["sdpa", "sdpa-math", "sdpa-flash"])
+def test_a_backend_asked_for_by_name_is_the_one(tmp_path: Path, name: str) -> None:
+    worker = loaded(tmp_path, attention=name)
+    for sample in (None, make_row()):
+        decisions = worker.decide(sample)
+        assert (decisions.attention, decisions.reasons["attention"]) == (name, "asked for by name")
+
+
+def test_a_layer_that_goes_past_the_backend_is_told_in_reasons_and_rows(
+    tmp_path: Path, library: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = library("mostly", plain_attention, exact=False)
+    worker = loaded(tmp_path, attention=name)
+
+    class Past:
+        """A processor that asks no dispatcher."""
+
+        def __init__(self, processor: Any) -> None:
+            self.processor = processor
+
+        def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+            return self.processor(*arguments, **keywords)
+
+    layer = worker._model.pipe.transformer.transformer_blocks[0].attn
+    layer.processor = Past(layer.processor)
+    decisions = worker.decide(make_row())
+    total = len(worker._model.pipe.transformer.transformer_blocks)
+    total += len(worker._model.pipe.transformer.single_transformer_blocks)
+    said = f"1 of {total} attention calls bypass mostly: 1 by sdpa-flash (first in transformer_blocks.0.attn)"
+    assert decisions.reasons["attention"] == f"asked for by name; {said}"
+    caplog.clear()
+    worker.begin(decisions)
+    worker.render(lease_of(make_row()))
+    [image] = read_staged(tmp_path)
+    assert image["attention_backend"] == "mostly+sdpa-flash" and image["exact"] is False
+    assert caplog.text.count(said) == 1
+
+
+def read_staged(out: Path) -> list[dict[str, Any]]:
+    import pyarrow.parquet as pq
+
+    return [row for path in out.glob("_staging/images-*.parquet") for row in pq.read_table(path).to_pylist()]
+
+
+def test_a_backend_that_computes_wrongly_stops_before_the_model_is_loaded(
+    tmp_path: Path, library: Callable[..., str]
+) -> None:
+    name = library("zeroes", lambda query, key, value, mask, scale: query * 0)
+    worker = Worker(settings(tmp_path, attention=name, model="no/such-model"))
+    with pytest.raises(AttentionError, match="attention zeroes: it computes wrongly here"):
+        worker.load()
+
+
+def test_a_backend_that_is_wrong_at_the_models_own_head_size_never_renders(
+    tmp_path: Path, library: Callable[..., str]
+) -> None:
+    def wrong_below_128(query: Any, key: Any, value: Any, mask: Any, scale: Any) -> Any:
+        return plain_attention(query, key, value, mask, scale) * (1.0 if query.shape[-1] == 128 else 1.1)
+
+    name = library("wrong_below_128", wrong_below_128)
+    worker = loaded(tmp_path, attention=name)
+    with pytest.raises(AttentionError, match="heads of 16"):
+        worker.decide(make_row())
+    with pytest.raises(AttentionError, match="heads of 16"):
+        worker.begin(Decisions(1, name, False, {}))
+
+
+def test_a_decision_from_a_machine_that_had_the_package_is_refused_where_it_lacks(tmp_path: Path) -> None:
+    worker = loaded(tmp_path)
+    with pytest.raises(AttentionError, match="attention flash4: "):
+        worker.begin(Decisions(1, "flash4", False, {}))
+
+
+def test_rows_say_whether_the_backend_is_exact(tmp_path: Path, library: Callable[..., str]) -> None:
+    name = library("rounded", lambda *arguments: plain_attention(*arguments).half().float(), exact=False)
+    started_worker(tmp_path, attention=name).render(lease_of(make_row()))
+    [image] = read_staged(tmp_path)
+    assert (image["attention_backend"], image["exact"]) == (name, False)
+
+
+@pytest.fixture
+def forward(tmp_path: Path) -> FirstForward:
+    """The first denoiser forward of a tiny FLUX picture."""
+    from workers.decide import Trial
+
+    worker = loaded(tmp_path)
+    trial = Trial(worker._model, worker._encoder, worker._references, worker.state, make_row())
+    return trial.first_forward("sdpa", 1)
+
+
+def test_the_first_forward_is_that_of_the_picture_and_can_be_repeated(forward: FirstForward) -> None:
+    assert forward.denoiser(*forward.arguments, **forward.keywords)[0].shape == (1, 16, 64)
+    assert [1, 16, 64, "torch.float32"] in forward.shapes()
+    assert not forward.denoiser._forward_pre_hooks
+
+
+def test_measuring_is_done_once_for_a_gpu_model_shape_and_compilation(
+    forward: FirstForward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    measured: list[bool] = []
+
+    def measure(model: Any, forward: FirstForward, compiled: bool) -> Choice:
+        measured.append(compiled)
+        return Choice("flash4", {"sdpa": 1.0}, {"flash4": 9.0, "sdpa": 10.0}, {"flash3": "not installed"})
+
+    monkeypatch.setattr(backend_choice, "_measure", measure)
+    model = loaded(tmp_path)._model
+    first, known = measure_backends(model, forward, True, "H200")
+    again, known_again = measure_backends(model, forward, True, "H200")
+    assert (first, known, known_again) == (again, False, True) and measured == [True]
+    measure_backends(model, forward, False, "H200")
+    measure_backends(model, forward, True, "H100")
+    forward.keywords["hidden_states"] = torch.zeros(1, 32, 64)
+    measure_backends(model, forward, True, "H200")
+    assert measured == [True, False, True, True]
+
+
+def test_what_was_measured_is_the_reason() -> None:
+    choice = Choice(
+        "flash4", {}, {"flash4": 130.04, "sdpa": 132.0}, {"flash3": "package flash_attn_3 is not installed"}
+    )
+    assert backend_choice.why(choice, True, True) == (
+        "auto, measured by an earlier job: compiled, ms a forward of the denoiser: flash4 130.0, sdpa 132.0; "
+        "not timed in it: flash3: not installed"
+    )
+    assert BACKENDS[choice.backend].exact
