@@ -30,26 +30,34 @@ log = logging.getLogger("renderay.attention")
 
 @dataclass(frozen=True)
 class Choice:
-    """A backend, and why: ms of one call alone and of one forward of the denoiser; why others were not timed there."""
+    """A backend, and why.
+
+    `alone` is ms of one call, `inside` ms of one forward of the denoiser; `left_out` says why a usable backend was not
+    timed there, `unusable` why others cannot be used here.
+    """
 
     backend: str
     alone: dict[str, float] = field(default_factory=dict)
     inside: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
     def reason(self) -> str:
         """What was measured, in one line."""
         timed = ", ".join(f"{name} {ms:.1f}" for name, ms in sorted(self.inside.items(), key=lambda item: item[1]))
-        rest = "; ".join(f"{name}: {why}" for name, why in self.left_out.items())
-        return f"ms a forward of the denoiser: {timed}" + (f"; not timed in it: {rest}" if rest else "")
+        parts = [f"ms a forward of the denoiser: {timed}", *(f"{name}: {why}" for name, why in self.left_out.items())]
+        if self.unusable:
+            parts.append(f"not usable here: {', '.join(self.unusable)}")
+        return "; ".join(parts)
 
     def table(self) -> str:
         """What was measured, a line a backend."""
         lines = [f"{'backend':16}{'alone ms':>10}{'in model ms':>13}"]
-        for name in dict.fromkeys([*self.inside, *self.alone, *self.left_out]):
+        reasons = self.left_out | self.unusable
+        for name in dict.fromkeys([*self.inside, *self.alone, *reasons]):
             alone = f"{self.alone[name]:.3f}" if name in self.alone else "-"
             inside = f"{self.inside[name]:.2f}" if name in self.inside else "-"
-            mark = "  chosen" if name == self.backend else f"  {self.left_out.get(name, '')}".rstrip()
+            mark = "  chosen" if name == self.backend else f"  {reasons.get(name, '')}".rstrip()
             lines.append(f"{name:16}{alone:>10}{inside:>13}{mark}")
         return "\n".join(lines)
 
@@ -59,7 +67,7 @@ def contenders(device: str, dtype: str, head_sizes: Iterable[int]) -> tuple[list
 
     Never an approximate one, never a download.
     """
-    usable, left_out = [], {}
+    usable, unusable = [], {}
     for backend in BACKENDS.values():
         if backend.contends:
             found = [examine(backend, device, dtype, size) for size in sorted(head_sizes)]
@@ -67,8 +75,8 @@ def contenders(device: str, dtype: str, head_sizes: Iterable[int]) -> tuple[list
             if why is None:
                 usable.append(backend.name)
             else:
-                left_out[backend.name] = why
-    return usable, left_out
+                unusable[backend.name] = why
+    return usable, unusable
 
 
 def versions() -> dict[str, str]:
@@ -79,7 +87,7 @@ def versions() -> dict[str, str]:
 
 def choose_fastest(
     usable: Sequence[str],
-    left_out: dict[str, str],
+    unusable: dict[str, str],
     time_alone: Callable[[str], float],
     time_inside: Callable[[str], float],
 ) -> Choice:
@@ -88,7 +96,7 @@ def choose_fastest(
     `time_alone(name)` gives ms of one call. `time_inside(name)` gives ms of one forward of the model; its first call
     for a name, which may compile, does not count. A backend that raises in either is left out.
     """
-    left_out = dict(left_out)
+    left_out: dict[str, str] = {}
     alone = _timed(usable, time_alone, left_out)
     near = [name for name in alone if alone[name] <= min(alone.values()) * NEAR_BEST_ALONE]
     left_out |= {
@@ -99,7 +107,7 @@ def choose_fastest(
     warm = _timed(near, time_inside, left_out)
     first = _timed(warm, time_inside, left_out)
     if not first:
-        raise RuntimeError(f"no attention backend runs in this model: {left_out}")
+        raise RuntimeError(f"no attention backend runs in this model: {left_out | unusable}")
     rounds = max(3, min(15, int(_SECONDS * 1e3 / sum(first.values()))))
     times: dict[str, list[float]] = {name: [] for name in first}
     for _ in range(rounds):
@@ -107,7 +115,7 @@ def choose_fastest(
             timed.append(time_inside(name))
     inside = {name: statistics.median(timed) for name, timed in times.items()}
     best = next(name for name, ms in inside.items() if ms <= min(inside.values()) * NEAR_BEST)
-    choice = Choice(best, alone, inside, left_out)
+    choice = Choice(best, alone, inside, left_out, unusable)
     log.info("attention auto, %d rounds:\n%s", rounds, choice.table())
     return choice
 

@@ -93,7 +93,7 @@ def _measure(model: LoadedModel, forward: FirstForward, compiled: bool) -> Choic
     use_backend(denoiser, "sdpa")
     with KernelCount(denoiser) as count:
         forward.run()
-    usable, left_out = contenders(model.device, dtype, head_sizes(denoiser))
+    usable, unusable = contenders(model.device, dtype, head_sizes(denoiser))
 
     def time_inside(name: str) -> float:
         use_backend(denoiser, name)
@@ -102,7 +102,7 @@ def _measure(model: LoadedModel, forward: FirstForward, compiled: bool) -> Choic
     if compiled:
         compile_blocks(denoiser)
     try:
-        return choose_fastest(usable, left_out, time_alone_at(heaviest(count.calls), dtype), time_inside)
+        return choose_fastest(usable, unusable, time_alone_at(heaviest(count.calls), dtype), time_inside)
     finally:
         uncompile_blocks(denoiser)
         free_memory(model.device)

@@ -39,8 +39,7 @@ def test_the_fastest_inside_the_model_wins_not_the_fastest_alone() -> None:
     assert choice.backend == "flash4"
     assert choice.inside == inside.table and choice.alone == alone.table
     assert choice.reason() == (
-        "ms a forward of the denoiser: flash4 130.0, sdpa 133.0, sdpa-cudnn 140.0, flash 150.0; "
-        "not timed in it: flash3: package flash_attn_3 is not installed"
+        "ms a forward of the denoiser: flash4 130.0, sdpa 133.0, sdpa-cudnn 140.0, flash 150.0; not usable here: flash3"
     )
     assert [line.split()[0] for line in choice.table().splitlines()] == ["backend", *USABLE, "flash3"]
     assert next(line for line in choice.table().splitlines() if line.endswith("chosen")).startswith("flash4 ")
@@ -87,11 +86,11 @@ def test_contenders_are_exact_and_tried_on_this_device(library: Callable[..., st
         library("from_the_hub", wrong, contends=True, hub=True),
         library("approximate", wrong, exact=False),
     ]
-    usable, left_out = contenders("cpu", "float32", {16, 64})
+    usable, unusable = contenders("cpu", "float32", {16, 64})
     assert usable == ["sdpa", "sdpa-flash"]
-    assert "it computes wrongly here" in left_out[names[0]] and "only by name" in left_out[names[1]]
-    assert names[2] not in left_out and left_out["sdpa-cudnn"] == "it runs on CUDA GPUs only and none is used here"
-    assert set(usable) | set(left_out) == {name for name, backend in BACKENDS.items() if backend.contends}
+    assert "it computes wrongly here" in unusable[names[0]] and "only by name" in unusable[names[1]]
+    assert names[2] not in unusable and unusable["sdpa-cudnn"] == "it runs on CUDA GPUs only and none is used here"
+    assert set(usable) | set(unusable) == {name for name, backend in BACKENDS.items() if backend.contends}
 
 
 def test_the_heaviest_shape_is_the_one_most_work_is_in() -> None:
@@ -114,7 +113,7 @@ KEY = {"gpu": "H200", "versions": {"torch": "2.13"}, "shapes": [[1, 4608, 64]], 
 
 
 def test_what_was_measured_is_remembered_for_equal_keys_only(cache: Path) -> None:
-    choice = {"backend": "flash4", "alone": {"sdpa": 1.0}, "inside": {}, "left_out": {}}
+    choice = {"backend": "flash4", "alone": {"sdpa": 1.0}, "inside": {}, "left_out": {}, "unusable": {}}
     assert recall(KEY) is None
     remember(KEY, choice)
     assert recall(KEY) == choice and Choice(**recall(KEY)).backend == "flash4"  # type: ignore[arg-type]

@@ -108,12 +108,12 @@ def test_auto_measures_and_keeps_one_that_works(flux_on_gpu: FluxTransformer2DMo
     with KernelCount(flux_on_gpu) as count:
         denoised(flux_on_gpu, inputs)
     assert heaviest(count.calls).query == (1, 2, 333, 128)
-    usable, left_out = contenders("cuda", "bfloat16", {128})
+    usable, unusable = contenders("cuda", "bfloat16", {128})
     assert {"sdpa", "sdpa-flash"} <= set(usable)
 
     def time_inside(name: str) -> float:
         use_backend(flux_on_gpu, name)
         return cuda_ms(lambda: denoised(flux_on_gpu, inputs))
 
-    choice = choose_fastest(usable, left_out, time_alone_at(heaviest(count.calls), "bfloat16"), time_inside)
+    choice = choose_fastest(usable, unusable, time_alone_at(heaviest(count.calls), "bfloat16"), time_inside)
     assert choice.backend in usable and choice.inside[choice.backend] <= min(choice.inside.values()) * 1.005

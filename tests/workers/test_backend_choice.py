@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,24 @@ def test_the_first_forward_is_that_of_the_picture_and_can_be_repeated(forward: F
     assert not forward.denoiser._forward_pre_hooks
 
 
+def test_inside_the_model_every_usable_backend_is_timed_and_nothing_stays_compiled(
+    forward: FirstForward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wall_ms(run: Callable[[], Any], times: int = 1) -> float:
+        began = time.perf_counter()
+        run()
+        return (time.perf_counter() - began) * 1e3
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(backend_choice, "cuda_ms", wall_ms)
+    monkeypatch.setattr(backend_choice, "time_alone_at", lambda call, dtype: lambda name: float(call.query[2]))
+    choice, _ = measure_backends(loaded(tmp_path)._model, forward, False, "cpu")
+    assert set(choice.inside) == {"sdpa", "sdpa-flash"} == set(choice.alone) and min(choice.inside.values()) > 0
+    assert set(choice.alone.values()) == {16.0 + 512}, "tokens of picture and prompt"
+    assert choice.backend in choice.inside and "flash4" in choice.unusable
+    assert not any(part._compiled_call_impl for part in forward.denoiser.modules())
+
+
 def test_measuring_is_done_once_for_a_gpu_model_shape_and_compilation(
     forward: FirstForward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,11 +176,10 @@ def test_measuring_is_done_once_for_a_gpu_model_shape_and_compilation(
 
 
 def test_what_was_measured_is_the_reason() -> None:
-    choice = Choice(
-        "flash4", {}, {"flash4": 130.04, "sdpa": 132.0}, {"flash3": "package flash_attn_3 is not installed"}
-    )
+    inside, left_out = {"flash4": 130.04, "sdpa": 132.0}, {"flash": "alone 1.8 times the fastest's time"}
+    choice = Choice("flash4", {}, inside, left_out, {"flash3": "not installed"})
     assert backend_choice.why(choice, True, True) == (
         "auto, measured by an earlier job: compiled, ms a forward of the denoiser: flash4 130.0, sdpa 132.0; "
-        "not timed in it: flash3: not installed"
+        "flash: alone 1.8 times the fastest's time; not usable here: flash3"
     )
     assert BACKENDS[choice.backend].exact
