@@ -21,7 +21,7 @@ class Backend:
     `dispatch` is diffusers' name for it, None where diffusers has none. `devices` are torch device types, and
     rocm. `package` is
     the distribution that brings `module`, `at_least` its lowest version, `install` the line that installs it.
-    `capability` is the lowest and the first too high compute capability of a GPU. Head sizes go up to `max_head` in
+    `capability` is the lowest compute capability of a GPU, and the first too high, if any. Head sizes go up to `max_head` in
     multiples of `head_multiple`.
 
     `masks`: takes attention masks, rightly. `traced`: torch.compile sees into it; the others compile as one operator.
@@ -35,7 +35,7 @@ class Backend:
     module: str | None = None
     at_least: str | None = None
     install: str | None = None
-    capability: tuple[tuple[int, int], tuple[int, int]] | None = None
+    capability: tuple[tuple[int, int], ...] = ()
     dtypes: tuple[str, ...] = HALF
     max_head: int | None = None
     head_multiple: int = 1
@@ -46,8 +46,9 @@ class Backend:
     contends: bool = False
 
 
-_NEWEST = (99, 0)
-_AMPERE = ((8, 0), _NEWEST)
+_AMPERE = ((8, 0),)
+_VOLTA = ((7, 0),)
+_HOPPER_LAST = ((8, 0), (10, 0))
 
 
 def _torch(name: str, dispatch: str, **values: object) -> Backend:
@@ -66,25 +67,25 @@ def _flash3(name: str, dispatch: str, contends: bool = False) -> Backend:
     return Backend(
         name, dispatch, package="flash_attn_3", module="flash_attn_interface", at_least="3.0.0b1",
         install="pip install --no-build-isolation 'git+https://github.com/Dao-AILab/flash-attention#subdirectory=hopper'",
-        capability=((8, 0), (10, 0)), max_head=256, contends=contends,
+        capability=_HOPPER_LAST, max_head=256, contends=contends,
     )  # fmt: skip
 
 
-def _sage(name: str, dispatch: str, first: tuple[int, int] = (8, 0), beyond: tuple[int, int] = _NEWEST) -> Backend:
+def _sage(name: str, dispatch: str, *capability: tuple[int, int]) -> Backend:
     return Backend(
         name, dispatch, package="sageattention", module="sageattention", at_least="2.1.1",
         install="pip install --no-build-isolation 'git+https://github.com/thu-ml/SageAttention'",
-        capability=(first, beyond), max_head=128, exact=False,
+        capability=capability or _AMPERE, max_head=128, exact=False,
     )  # fmt: skip
 
 
 def _hub(
-    name: str, first: tuple[int, int] = (8, 0), beyond: tuple[int, int] = _NEWEST, max_head: int = 256,
+    name: str, capability: tuple[tuple[int, int], ...] = _AMPERE, max_head: int = 256,
     exact: bool = True, at_least: str = "0.12", devices: tuple[str, ...] = ("cuda",),
 ) -> Backend:  # fmt: skip
     return Backend(
         name, name, devices, package="kernels", module="kernels", at_least=at_least,
-        install=f"pip install 'kernels>={at_least}'", capability=(first, beyond), max_head=max_head, exact=exact,
+        install=f"pip install 'kernels>={at_least}'", capability=capability, max_head=max_head, exact=exact,
         hub=True,
     )  # fmt: skip
 
@@ -109,10 +110,10 @@ BACKENDS: dict[str, Backend] = {
             install="pip install 'renderay[flash4]'", capability=_AMPERE, max_head=256, head_multiple=8, contends=True,
         ),
         # what else diffusers dispatches, under the name it has there
-        Backend("flex", "flex", dtypes=ANY, capability=((7, 0), _NEWEST)),
+        Backend("flex", "flex", dtypes=ANY, capability=_VOLTA),
         Backend(
             "xformers", "xformers", package="xformers", module="xformers", at_least="0.0.29",
-            install="pip install --no-deps xformers", dtypes=ANY, capability=((7, 0), _NEWEST), contends=True,
+            install="pip install --no-deps xformers", dtypes=ANY, capability=_VOLTA, contends=True,
         ),
         _flash2("flash_varlen", "flash_varlen"),
         _flash3("_flash_varlen_3", "_flash_varlen_3"),
@@ -124,11 +125,11 @@ BACKENDS: dict[str, Backend] = {
         _sage("_sage_qk_int8_pv_fp16_triton", "_sage_qk_int8_pv_fp16_triton"),
         _hub("flash_hub"),
         _hub("flash_varlen_hub"),
-        _hub("_flash_3_hub", (8, 0), (10, 0)),
-        _hub("_flash_3_varlen_hub", (8, 0), (10, 0)),
+        _hub("_flash_3_hub", _HOPPER_LAST),
+        _hub("_flash_3_varlen_hub", _HOPPER_LAST),
         _hub("flash_4_hub", at_least="0.12.3"),
         _hub("sage_hub", max_head=128, exact=False),
-        _hub("sage_blackwell_hub", (10, 0), max_head=128, exact=False),
+        _hub("sage_blackwell_hub", ((10, 0),), max_head=128, exact=False),
         _hub("aiter_fa2_hub", devices=("rocm",)),
         Backend("_native_npu", "_native_npu", ("npu",), package="torch-npu", module="torch_npu"),
         Backend("_native_xla", "_native_xla", ("xla",), package="torch-xla", module="torch_xla", at_least="2.2"),

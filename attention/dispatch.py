@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attention.backends import BACKENDS, Backend
 from attention.operators import diffusers_function, operator, refusal
+from manifests.errors import AttentionError
 
 if TYPE_CHECKING:
     import torch
@@ -24,9 +25,18 @@ _USUAL_HEAD = 64
 
 
 def use_backend(denoiser: torch.nn.Module, name: str) -> None:
-    """Make every attention layer of a diffusers model that can be told its backend use the named one."""
+    """Make every attention layer of a diffusers model that can be told its backend use the named one.
+
+    AttentionError where none can, unless torch is to pick, which it does anyway.
+    """
+    layers = attention_layers(denoiser)
+    if not layers and name != "sdpa":
+        raise AttentionError(
+            f"attention {name}: no attention layer of {type(denoiser).__name__} asks diffusers' dispatcher, so none "
+            f"can be given a backend; use --attention auto or sdpa"
+        )
     member = dispatched(name)
-    for layer in attention_layers(denoiser):
+    for layer in layers:
         layer.processor._attention_backend = member
 
 

@@ -7,6 +7,7 @@ what ran, compiled or not. Shapes: (B, S, H, D) in and out: batch, tokens, heads
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,13 +91,15 @@ def _flex() -> Kernel:
     from torch.nn.attention.flex_attention import flex_attention
 
     compiled = torch.compile(flex_attention, dynamic=False)  # as it stands it would write out every score
+    # The first run of compiled code around it is under a mode of its thread, in which nothing else can be compiled.
+    thread = ThreadPoolExecutor(1, "flex")
 
     def run(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _: Any, scale: float | None) -> torch.Tensor:
-        heads_first = (each.transpose(1, 2) for each in (query, key, value))
-        output: torch.Tensor = compiled(*heads_first, scale=scale)
+        with torch.no_grad():
+            output: torch.Tensor = compiled(*(each.transpose(1, 2) for each in (query, key, value)), scale=scale)
         return output.transpose(1, 2)
 
-    return run
+    return lambda *arguments: thread.submit(run, *arguments).result()
 
 
 def _from_diffusers(backend: str) -> Kernel:

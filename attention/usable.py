@@ -133,9 +133,10 @@ def _misfits(backend: Backend, device: str, dtype: str, head_size: int) -> list[
     if device == "cuda" and backend.capability:
         import torch
 
-        lowest, beyond = backend.capability
-        if torch.cuda.is_available() and not lowest <= (here := torch.cuda.get_device_capability()) < beyond:
-            wanted = f"at least {_dotted(lowest)}" + (f" and below {_dotted(beyond)}" if beyond[0] < 99 else "")
+        lowest, *beyond = backend.capability
+        here = torch.cuda.get_device_capability()
+        if here < lowest or (beyond and here >= beyond[0]):
+            wanted = f"at least {_dotted(lowest)}" + (f" and below {_dotted(beyond[0])}" if beyond else "")
             found.append(f"the GPU's compute capability is {_dotted(here)} and must be {wanted}")
     if dtype not in backend.dtypes:
         found.append(f"it takes {' and '.join(backend.dtypes)}, not {dtype}")

@@ -82,7 +82,7 @@ def _plain(finding: Finding) -> dict[str, Any]:
         "auto": backend.contends,
         "package": backend.package,
         "at_least": backend.at_least,
-        "capability": [".".join(map(str, end)) for end in backend.capability or ()],
+        "capability": [".".join(map(str, end)) for end in backend.capability],
         "dtypes": list(backend.dtypes),
         "max_head": backend.max_head,
         "head_multiple": backend.head_multiple,

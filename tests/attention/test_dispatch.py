@@ -58,6 +58,15 @@ def test_layers_may_differ_and_the_process_keeps_its_default(flux: FluxTransform
     assert count.bypass("sdpa-flash") == said
 
 
+def test_a_model_whose_layers_cannot_be_told_refuses_what_it_would_not_use() -> None:
+    from diffusers.models.attention_processor import Attention
+
+    old = torch.nn.Sequential(Attention(32, heads=2, dim_head=16))
+    use_backend(old, "sdpa")
+    with pytest.raises(AttentionError, match="attention sdpa-math: no attention layer of Sequential asks"):
+        use_backend(old, "sdpa-math")
+
+
 def test_a_librarys_kernel_gets_the_models_tensors_and_its_scale(library: Callable[..., str]) -> None:
     name = library("returns_a_pair", lambda *arguments: (plain_attention(*arguments), "log-sum-exp"))
     query, key = torch.randn(2, 5, 3, 16), torch.randn(2, 7, 3, 16)

@@ -93,5 +93,5 @@ def test_an_approximate_kernel_has_room_and_not_without_end(library: Callable[..
 
 def test_after_a_kernel_that_broke_the_gpu_no_other_is_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probing, "_broken_by", ["flash3"])
-    found = examine(BACKENDS["sdpa"], "cuda", "bfloat16", 48)
+    found = examine(BACKENDS["sdpa"], "cuda", "bfloat16", 48)  # sdpa needs no certain GPU, so none is asked
     assert found.reason == "not tried: flash3 left this process unable to use the GPU"

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from attention import BACKENDS
 from attention.auto import Choice
 from manifests.errors import AttentionError
+from manifests.row import Row
 from tests.attention.conftest import library, plain_attention
 from tests.rows import lease_of, make_row
 from tests.workers.conftest import settings, started_worker
@@ -77,10 +79,8 @@ def test_a_layer_that_goes_past_the_backend_is_told_in_reasons_and_rows(
     assert caplog.text.count(said) == 1
 
 
-def read_staged(out: Path) -> list[dict[str, Any]]:
-    import pyarrow.parquet as pq
-
-    return [row for path in out.glob("_staging/images-*.parquet") for row in pq.read_table(path).to_pylist()]
+def read_staged(out: Path, table: str = "images") -> list[dict[str, Any]]:
+    return [row for path in out.glob(f"_staging/{table}-*.parquet") for row in pq.read_table(path).to_pylist()]
 
 
 def test_a_backend_that_computes_wrongly_stops_before_the_model_is_loaded(
@@ -117,6 +117,30 @@ def test_rows_say_whether_the_backend_is_exact(tmp_path: Path, library: Callable
     started_worker(tmp_path, attention=name).render(lease_of(make_row()))
     [image] = read_staged(tmp_path)
     assert (image["attention_backend"], image["exact"]) == (name, False)
+
+
+def test_a_row_whose_mask_the_kernel_does_not_take_is_a_row_of_errors(
+    tmp_path: Path, library: Callable[..., str]
+) -> None:
+    name = library("without_masks", lambda q, k, v, mask, scale: plain_attention(q, k, v, None, scale))
+    worker = started_worker(tmp_path, attention=name, model="tiny:qwen-image")
+    encode = worker._encoder.encode
+
+    def masked(row: Row, references: Any) -> Any:
+        encoded = encode(row, references)
+        if row.id == "r1":
+            mask = torch.ones(encoded.embeddings["prompt_embeds"].shape[:2], dtype=torch.long)
+            mask[:, -1] = 0
+            encoded.embeddings["prompt_embeds_mask"] = mask
+        return encoded
+
+    worker._encoder.encode = masked  # type: ignore[method-assign]
+    rows = [make_row(k, guidance_scale=None, negative_prompt=" ", true_cfg_scale=4.0) for k in range(2)]
+    result = worker.render(lease_of(*rows))
+    assert (result.done, result.failed) == ((0,), (1,))
+    [error] = read_staged(tmp_path, "errors")
+    assert error["error_type"] == "AttentionError" and error["stage"] == "denoise"
+    assert error["message"].startswith("attention without_masks: the model masks part of its tokens")
 
 
 @pytest.fixture
