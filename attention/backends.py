@@ -18,11 +18,10 @@ DEVICES = {"cpu": "CPUs", "cuda": "CUDA GPUs", "rocm": "AMD GPUs", "npu": "Ascen
 class Backend:
     """One way to compute attention: its names, what it needs, what it can.
 
-    `dispatch` is diffusers' name for it, None where diffusers has none. `devices` are torch device types, and
-    rocm. `package` is
-    the distribution that brings `module`, `at_least` its lowest version, `install` the line that installs it.
-    `capability` is the lowest compute capability of a GPU, and the first too high, if any. Head sizes go up to `max_head` in
-    multiples of `head_multiple`.
+    `dispatch` is diffusers' name for it, None where diffusers has none. `devices` are torch device types, and rocm.
+    `package` is the distribution that brings `module`, `at_least` its lowest version, `install` the line that installs
+    it. `capability` is the lowest compute capability of a GPU, and the first too high, if any. Head sizes go up to
+    `max_head` in multiples of `head_multiple`.
 
     `masks`: takes attention masks, rightly. `traced`: torch.compile sees into it; the others compile as one operator.
     `hub`: its kernel is downloaded from the Hugging Face hub at first use. `contends`: `auto` may choose it.

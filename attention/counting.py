@@ -99,8 +99,9 @@ def is_compiled(module: torch.nn.Module) -> bool:
 
 def compiled_counts(eager: Counter[str], compiled: Counter[str]) -> Counter[str]:
     """What ran in compiled code. Attention that is plain arithmetic leaves no operator there once it is fused."""
-    fused = min(eager["sdpa-math"], eager.total() - compiled.total())
-    return compiled + Counter({"sdpa-math": fused})
+    missing = eager.total() - compiled.total()
+    fused = min(eager["sdpa-math"], missing)
+    return compiled + Counter({"sdpa-math": fused}) + Counter({"unknown": missing - fused})
 
 
 def _backend_of(operator: str) -> str | None:

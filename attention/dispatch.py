@@ -79,7 +79,7 @@ def _register(name: str) -> Any:
 
 
 def _attend(backend: Backend) -> Callable[..., torch.Tensor]:
-    """What the dispatcher calls for a backend. It names every argument, so that none is dropped on the way."""
+    """What the dispatcher calls for a backend. The dispatcher drops arguments that are not named here."""
     run = diffusers_function(backend.name) if backend.traced else operator(backend.name)
     refuse, name, masks, traced = refusal(), backend.name, backend.masks, backend.traced
 

@@ -139,7 +139,8 @@ def test_attention_that_the_compiler_fused_is_arithmetic_and_what_it_turned_into
     assert compiled_counts(eager, Counter({"flash": 4})) == eager
     turned = Counter({"flash": 4, "sdpa-cudnn": 2})
     assert compiled_counts(eager, turned) == turned
-    assert compiled_counts(Counter({"flash": 4}), Counter({"flash": 3})) == {"flash": 3}
+    assert compiled_counts(Counter({"flash": 4}), Counter({"flash": 3})) == {"flash": 3, "unknown": 1}
+    assert compiled_counts(Counter({"flash": 4}), Counter({"flash": 5})) == {"flash": 5}
 
 
 @pytest.mark.parametrize("compiled", [False, True])
