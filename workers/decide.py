@@ -92,10 +92,10 @@ def _choose_backend(settings: WorkerSettings, compiled: bool, trial: Trial | Non
     batch = settings.batch_size if isinstance(settings.batch_size, int) else 1
     try:
         forward = trial.first_forward("sdpa", min(batch, trial.model.family.max_batch or batch))
-    except Exception as error:  # the row's own fault, or memory: leases will say so, row by row
-        log.exception("attention auto: the sample row cannot be rendered")
-        return "sdpa", f"auto: not measured, the sample row cannot be rendered ({error!r:.200}); torch picks its kernel"
-    choice, known = measure_backends(trial.model, forward, compiled, describe_hardware("cuda").kind)
+        choice, known = measure_backends(trial.model, forward, compiled, describe_hardware("cuda").kind)
+    except Exception as error:  # the row's own fault, memory, a model like no other: leases will tell, row by row
+        log.exception("attention auto: nothing could be measured")
+        return "sdpa", f"auto: not measured ({' '.join(repr(error).split()):.200}); torch picks its kernel"
     return choice.backend, why(choice, known, compiled) + _bypass_of(choice.backend, trial)
 
 

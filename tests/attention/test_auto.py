@@ -99,8 +99,11 @@ def test_the_heaviest_shape_is_the_one_most_work_is_in() -> None:
     found = heaviest([cross] * 50 + [joint] * 2)
     assert (found.query, found.key) == (joint.query, joint.key)
     assert heaviest([cross] * 200 + [joint] * 2).key == cross.key
-    with pytest.raises(ValueError, match="no attention kernel"):
-        heaviest([])
+    scores = Call("sdpa-math", "blocks.0", (1, 24, 4608, 4608), (1, 24, 4608, 4608))
+    assert heaviest([cross, scores]).key == cross.key
+    for nothing in ([], [scores]):
+        with pytest.raises(ValueError, match="no attention kernel"):
+            heaviest(nothing)
 
 
 @pytest.fixture
