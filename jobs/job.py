@@ -58,6 +58,7 @@ class RenderJob:
         """Check that a worker's model is the job's own; the decisions for its GPU model, if there are any."""
         if self.file.model:
             require_same_model(self.out, self.file, facts)
+        self.sizer.swap_seconds = max(self.sizer.swap_seconds, facts.model.swap_seconds)
         return self.file.decisions.get(facts.hardware.kind)
 
     def adopt(self, facts: WorkerFacts, decisions: Decisions) -> None:

@@ -71,8 +71,9 @@ class LeaseRenderer:
         self.state.lease_id = lease.lease_id
         output = LeaseOutput(self.out, lease.lease_id, self.settings.extra)
         pending: list[Future[None]] = []
-        # decoded reference images are large: rows that have some are encoded block by block
-        portions = [(block,) for block in lease.blocks] if lease.rows[0].images else [lease.blocks]
+        # decoded reference images are large: rows that have some are encoded block by block, unless that costs a swap
+        by_block = lease.rows[0].images and not self.model.facts.swap_seconds
+        portions = [(block,) for block in lease.blocks] if by_block else [lease.blocks]
         for blocks in portions:
             encoded = self._encode(lease, blocks, output)
             for pictures in self._batches(lease, blocks, encoded):

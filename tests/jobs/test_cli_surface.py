@@ -15,6 +15,8 @@ SURFACE = {
         "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
         "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds", "--lora",
         "--stall-timeout", "--encode-threads", "--config", "--dry-run",
+        "--gpus-per-worker", "--gpu-memory", "--offload",
+        "--quantize", "--allow-pickle", "--no-allow-pickle", "--trust-remote-code", "--no-trust-remote-code",
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
