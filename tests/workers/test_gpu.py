@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from manifests.plan import Picture
+from manifests.row import ImageRef
 from tests.rows import make_row
 from tests.workers.conftest import settings
 from workers.batch_size import choose_batch_size
@@ -118,7 +119,7 @@ def test_pictures_are_the_same_wherever_weights_live(family: str, options: LoadO
 
 def _reference(folder: Path) -> Reference:
     Image.new("RGB", (64, 64), "teal").save(folder / "teal.png")
-    row = make_row(images=(str(folder / "teal.png"),))
+    row = make_row(images=(ImageRef(str(folder / "teal.png"), None),))
     return ReferenceFetcher().get(row)[0]
 
 
