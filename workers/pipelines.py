@@ -88,12 +88,15 @@ def _make(
         component.eval().requires_grad_(False)
         if name in methods:
             quantize(component, methods[name], device)
-        return component.to(_home(name, placement, device))
+        # all at once may fit only quantised, and this one was made whole: they meet when the last is quantised
+        return component.to("cpu" if methods else _home(name, placement, device))
 
     made_on = "cpu" if size == "tiny" else device
     with torch.random.fork_rng(), _default_dtype(dtype), torch.device(made_on), torch.no_grad():
         torch.manual_seed(_RANDOM_SEED)
         pipe = family.build(size, settle)
+    for name, component in _modules(pipe).items():
+        component.to(_home(name, placement, device))
     require_components(options.quantize, _modules(pipe).keys(), type(pipe).__name__)
     merge_loras(pipe, options.lora)
     fingerprint = fingerprint_random(reference.text, str(dtype).removeprefix("torch."))
