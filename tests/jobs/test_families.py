@@ -44,7 +44,7 @@ def test_edit_rows_with_one_and_two_references(tmp_path: Path) -> None:
     ]
     manifest = write_jsonl(tmp_path / "m.jsonl", rows)
     out = tmp_path / "out"
-    ended = run("render", manifest, "--model", "tiny:qwen-image-edit", "--out", out, "--workers", "1")
+    ended = run("render", manifest, "--model", "tiny:qwen-image-edit-2511", "--out", out, "--workers", "1")
     assert ended.returncode == 3, ended.stderr
     assert_exact(out, {"one": 1, "two": 2}, {"none", "gone"})
     errors = {row["id"]: row for row in read_table(out, "errors")}

@@ -47,7 +47,7 @@ _PROCESSOR_PIXELS = {  # what Qwen2.5-VL's image processor makes of an image, at
 class QwenImageEdit(Family):
     """Qwen/Qwen-Image-Edit-2511 and every other pipeline of class QwenImageEditPlusPipeline."""
 
-    name = "qwen-image-edit"
+    name = "qwen-image-edit-2511"
     pipelines = ("QwenImageEditPlusPipeline",)
     defaults = Defaults(steps=40, true_cfg_scale=4.0, negative_prompt=" ")
     tiny_defaults = Defaults(width=64, height=64, steps=4, true_cfg_scale=4.0, negative_prompt=" ")
