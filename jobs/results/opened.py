@@ -6,6 +6,7 @@ Everything reads the same files in the same way: published Parquet through pyarr
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from jobs.jobfile import JobFile, read_job_file
-from manifests.errors import OutputError
+from manifests.errors import OutputError, SpecError
 from manifests.schemas import TABLES, table_schema
 from manifests.storage import Location, locate
 
@@ -105,6 +106,18 @@ class Results:
         # the driver's published files lie flat in the table's folder
         files = [info.path for info in (self.location / name).list() if info.path.endswith(".parquet")]
         return ResultTable(name, ds.dataset(files, schema=schema, format="parquet", filesystem=self.location.fs))
+
+
+def need(package: str, wanted_by: str) -> Any:
+    """An optional package; SpecError that names the extra where it is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        if error.name != package:
+            raise
+        raise SpecError(
+            f"{wanted_by} needs {package}, which is not installed: pip install 'renderay[analysis]'"
+        ) from None
 
 
 def open_results(out: str | os.PathLike[str]) -> Results:

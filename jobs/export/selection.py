@@ -1,0 +1,135 @@
+"""Which pictures of a job, in the order of its manifest whatever order they were rendered in.
+
+One part (a Parquet file, what one lease left) is in memory at a time, two where their rows interleave; its pictures are
+read when the first of them is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from heapq import heappop, heappush
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from jobs.results.opened import Results, need
+from manifests.errors import OutputError, SpecError
+from manifests.schemas import TABLES
+
+_FOOTER_THREADS = 16
+_IMAGE = "image"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: `record` holds its columns of the images table but `image`; the bytes are read when asked for."""
+
+    record: dict[str, Any]
+    part: _Part
+    row: int
+
+    @property
+    def data(self) -> bytes:
+        """The encoded file, as it is in the table."""
+        found: bytes = self.part.images[self.row].as_py()
+        return found
+
+
+class Selection:
+    """The pictures of a job's output folder, all or those of which the SQL condition `where` is true, `limit` at most.
+
+    Iterating gives them by ordinal and image index. SpecError where the condition is wrong or DuckDB is missing for
+    it, OutputError where a table cannot be read.
+    """
+
+    def __init__(self, results: Results, where: str | None = None, limit: int | None = None) -> None:
+        self._results = results
+        self._limit = limit
+        self.columns = [name for name in results.images.dataset.schema.names if name != _IMAGE]
+        self.schema = pa.schema([results.images.dataset.schema.field(name) for name in self.columns])
+        self._filter = _Filter(results, where, self.schema) if where else None
+
+    def __iter__(self) -> Iterator[Picture]:
+        return islice(self._in_order(), self._limit)
+
+    def _in_order(self) -> Iterator[Picture]:
+        heap: list[tuple[int, int, str, int, Picture]] = []
+        for first, path in self._parts:
+            while heap and heap[0][0] < first:
+                yield heappop(heap)[-1]
+            part = _Part(self._results, path)
+            for row, record in self._records(part):
+                heappush(heap, (record["ordinal"], record["image_index"], path, row, Picture(record, part, row)))
+        while heap:
+            yield heappop(heap)[-1]
+
+    def _records(self, part: _Part) -> Iterator[tuple[int, dict[str, Any]]]:
+        table = part.read(self.columns)
+        rows = range(len(table)) if self._filter is None else self._filter.rows(table)
+        yield from zip(rows, table.take(pa.array(rows, pa.int64())).to_pylist(), strict=True)
+
+    @cached_property
+    def _parts(self) -> list[tuple[int, str]]:
+        """The files that hold pictures, with their lowest ordinal, lowest first; from their footers alone."""
+
+        def lowest(fragment: ds.ParquetFileFragment) -> tuple[int, str] | None:
+            found = [group.statistics["ordinal"]["min"] for group in fragment.row_groups if group.num_rows]
+            return (min(found), fragment.path) if found else None
+
+        with ThreadPoolExecutor(_FOOTER_THREADS) as threads:
+            try:
+                found = list(threads.map(lowest, self._results.images.dataset.get_fragments()))
+            except (OSError, pa.ArrowException) as error:
+                raise _unreadable(self._results.uri, error) from error
+        return sorted(part for part in found if part)
+
+
+class _Part:
+    """One file of the images table."""
+
+    def __init__(self, results: Results, path: str) -> None:
+        self._results = results
+        self._path = path
+
+    def read(self, columns: list[str]) -> pa.Table:
+        try:
+            return pq.read_table(self._path, columns=columns, filesystem=self._results.location.fs)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(self._results.uri, error) from error
+
+    @cached_property
+    def images(self) -> pa.ChunkedArray:
+        """The encoded pictures."""
+        return self.read([f"{_IMAGE}.bytes"]).flatten().column(0)
+
+
+class _Filter:
+    """An SQL condition over the columns of the images table; it may ask the views `images`, `steps` and `errors`."""
+
+    def __init__(self, results: Results, where: str, schema: pa.Schema) -> None:
+        self._duckdb = need("duckdb", "--where")
+        self._connection = self._duckdb.connect()
+        self._where = where
+        for name in TABLES:
+            self._connection.register(name, getattr(results, name).dataset)
+        self.rows(schema.empty_table())  # a wrong condition is found before anything is written
+
+    def rows(self, table: pa.Table) -> list[int]:
+        """The positions of the rows that the condition keeps."""
+        numbered = table.append_column("__row", pa.array(range(len(table)), pa.int64()))
+        self._connection.register("part", numbered)
+        try:
+            kept = self._connection.execute(f"select __row from part where ({self._where}\n) order by __row").fetchall()
+        except self._duckdb.Error as error:
+            raise SpecError(f"--where {self._where}: {' '.join(str(error).split())[:300]}") from error
+        return [row for (row,) in kept]
+
+
+def _unreadable(uri: str, error: Exception) -> OutputError:
+    return OutputError(f"{uri}/images: cannot be read: {' '.join(str(error).split())[:300]}")
