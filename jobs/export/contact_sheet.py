@@ -166,6 +166,6 @@ def _words(text: str, fits: Any) -> list[tuple[str, str]]:
 
 
 def _ellipsised(line: str, fits: Any) -> str:
-    while line and not fits(f"{line}…"):
-        line = line.rpartition(" ")[0] if " " in line else line[:-1]
-    return f"{line.rstrip(' ,;:.')}…"
+    while (cut := line.rstrip(" ,;:.")) and not fits(f"{cut}…"):
+        line = cut.rpartition(" ")[0] if " " in cut else cut[:-1]
+    return f"{cut}…"

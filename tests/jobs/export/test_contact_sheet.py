@@ -50,5 +50,5 @@ def test_a_text_gets_a_font_that_has_its_letters() -> None:
 
 def test_a_font_file_is_used_for_everything(tmp_path: Path) -> None:
     (tmp_path / "no.ttf").write_text(json.dumps({}))
-    with pytest.raises(SpecError, match="--font .*no.ttf: cannot be used"):
+    with pytest.raises(SpecError, match=r"--font .*no.ttf: cannot be used"):
         FontChooser(str(tmp_path / "no.ttf"))
