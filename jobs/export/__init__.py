@@ -1,6 +1,5 @@
 """From the images table to what other programs take: files, shards, sheets.
 
-    selection.py      which pictures, in the order of the manifest
     names.py          what their files are called
     target.py         the folder they go to: rules, and writing into it
     export.py         one export from beginning to end

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.export.fonts import FontChooser
 from jobs.export.names import file_safe
-from jobs.export.selection import Picture
 from jobs.export.target import Target
+from jobs.results.pictures import Picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image

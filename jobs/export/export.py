@@ -17,10 +17,10 @@ from jobs.export.contact_sheet import FOLDER, ContactSheet
 from jobs.export.fonts import FontChooser
 from jobs.export.image_folder import ImageFolder
 from jobs.export.names import DEFAULT, NameTemplate
-from jobs.export.selection import Selection
 from jobs.export.shards import Shards
 from jobs.export.target import Target
 from jobs.results.opened import open_results
+from jobs.results.pictures import Pictures
 from jobs.status import read_status
 from manifests.duplicates import DuplicateIndex
 from manifests.errors import OutputError, SpecError
@@ -81,7 +81,7 @@ def export(out: str | os.PathLike[str], to: str | os.PathLike[str], options: Exp
     """
     results = open_results(out)
     left = read_status(results.uri).left
-    chosen = Selection(results, options.where, options.limit)
+    chosen = results.pictures(options.where, options.limit)
     columns = [name for name in chosen.columns if name not in _UNNAMEABLE]
     template = NameTemplate(options.name, columns, results.job.spec["format"])
     if options.group_by is not None and options.group_by not in columns:
@@ -117,7 +117,7 @@ def export(out: str | os.PathLike[str], to: str | os.PathLike[str], options: Exp
     )
 
 
-def _plan(chosen: Selection, template: NameTemplate, options: ExportOptions) -> Counter[str]:
+def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> Counter[str]:
     """How many pictures every group has. SpecError where two have one name, or there is nothing to write."""
     counts: Counter[str] = Counter()
     try:
@@ -142,7 +142,7 @@ def _plan(chosen: Selection, template: NameTemplate, options: ExportOptions) -> 
             f"the temporary folder cannot hold the names ({error}); set TMPDIR to a larger disk"
         ) from error
     if not counts:
-        raise SpecError(f"--where {options.where}: no picture fits" if options.where else "no picture is rendered yet")
+        raise SpecError(f"where {options.where}: no picture fits" if options.where else "no picture is rendered yet")
     return counts
 
 

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.export.selection import Picture
 from jobs.export.target import Target
+from jobs.results.pictures import Picture
 from manifests.columns import output_name
 
 METADATA = ("jsonl", "csv", "parquet")

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from jobs.export.image_folder import to_json
-from jobs.export.selection import Picture
 from jobs.export.target import Target
+from jobs.results.pictures import Picture
 
 _BLOCK = 512  # bytes that contents are padded to
 _END = tarfile.RECORDSIZE + 2 * _BLOCK  # bytes that the end of a tar file may take
