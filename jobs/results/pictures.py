@@ -63,8 +63,8 @@ class Picture:
         return Image.open(io.BytesIO(self.data))
 
     def __repr__(self) -> str:
-        size = f"{self.record['width']}x{self.record['height']}"
-        return f"<Picture {self.id!r} {self.image_index}, {size} {self.record['format']}: {shorten(self.record['prompt'], 60)!r}>"
+        size, prompt = f"{self.record['width']}x{self.record['height']}", shorten(self.record["prompt"] or "", 60)
+        return f"<Picture {self.id!r} {self.image_index}, {size} {self.record['format']}: {prompt!r}>"
 
 
 class Pictures:
