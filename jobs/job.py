@@ -70,7 +70,7 @@ class RenderJob:
         self.file.hardware.append(asdict(facts.hardware))
         self.file.decisions[facts.hardware.kind] = decisions
         self.file.write(self.out)
-        write_card(self.out, self.file)
+        write_card(self.out, self.file, self.ledger, self.rows)
 
     def sample(self, facts: WorkerFacts) -> Row | None:
         """The first row that this model can render."""

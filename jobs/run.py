@@ -17,6 +17,7 @@ from typing import Any
 
 from attention import require_usable
 from jobs import cluster
+from jobs.card import write_card
 from jobs.commits import CommitLog, end_record, new_run_id, run_record
 from jobs.driver import Driver
 from jobs.job import RenderJob, open_job
@@ -86,6 +87,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
             with _terminable():
                 _drive(job, commits, lock, display or Display(), actor_class)
         clear_staging(job.out)
+        write_card(job.out, job.file, job.ledger, job.rows)
         commits.append([end_record(job.rows, datetime.now(UTC))])
         return _summary(job, before, began)
     except OSError as error:
