@@ -10,10 +10,14 @@
     pipeline.py    the components' sizes; saving them as a FluxPipeline folder
     data.py        an endless reproducible stream of (token ids, numbers to draw)
     schedule.py    learning rate by wall clock, the average of the weights, checkpoints
+    run.py         one run: budget, randomness, checkpoints
     train_vae.py   first stage: the autoencoder
-    train.py       the whole training: autoencoder, flow matching, guidance distillation
+    flow.py        second stage: text encoders and transformer
+    distil.py      third stage: guidance becomes an input
+    train.py       the stages in turn
     measure.py     a picture -> the colours, shapes and places that its pixels show
     examine.py     a scene and what was measured -> what is right
+    sheet.py       pictures and captions on one sheet
     evaluate.py    held-out prompts -> accuracy, a contact sheet
 
 Nothing here is imported by renderay itself.

@@ -21,7 +21,7 @@ _ALONE = {"small": (0.23, 0.29), "medium": (0.42, 0.50), "large": (0.65, 0.76)}
 _SEVERAL = {  # by the number of objects along the fuller axis
     2: {"small": (0.17, 0.20), "medium": (0.27, 0.31), "large": (0.38, 0.42)},
     3: {"small": (0.14, 0.16), "medium": (0.20, 0.23), "large": (0.26, 0.29)},
-    4: {"small": (0.12, 0.14), "medium": (0.16, 0.18), "large": (0.20, 0.22)},
+    4: {"small": (0.12, 0.14), "medium": (0.155, 0.17), "large": (0.185, 0.205)},
 }
 _BESIDE = {  # a group of 1, 2 or 3 that shares the picture with another
     1: {"small": (0.18, 0.22), "medium": (0.30, 0.34), "large": (0.41, 0.45)},

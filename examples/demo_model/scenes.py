@@ -78,7 +78,7 @@ def _any_scene(random: Random) -> Scene:
         groups = (_group(random, taken, textured=0.2),)
         place = random.choice((None, None, *PLACES)) if random.random() < 0.6 else None
     elif kind == "several":
-        groups = (replace(_group(random, taken, textured=0.1), count=random.choice((2, 2, 3, 3, 4, 5))),)
+        groups = (replace(_group(random, taken), count=random.choice((2, 2, 3, 3, 4, 5))),)
         arrangement = random.choice((None, None, "row", "column")) if groups[0].count <= 4 else None
     elif kind == "two":
         relation = random.choice(("above", "left"))
@@ -98,10 +98,13 @@ def _any_scene(random: Random) -> Scene:
 
 
 def _two(random: Random, taken: set[str]) -> tuple[Group, ...]:
-    first = _group(random, taken, textured=0.05)
-    other = _group(random, taken if random.random() < 0.15 else {*taken, first.colour}, textured=0.05)
-    counts = random.choices(((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2)), (8, 2, 2, 2, 1, 1, 1, 1))
-    return tuple(replace(group, count=count) for group, count in zip((first, other), counts[0], strict=True))
+    counts = random.choices(((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2)), (8, 2, 2, 2, 1, 1, 1, 1))[
+        0
+    ]
+    textured = 0.08 if counts == (1, 1) else 0.0
+    first = _group(random, taken, textured)
+    other = _group(random, taken if random.random() < 0.15 else {*taken, first.colour}, textured)
+    return tuple(replace(group, count=count) for group, count in zip((first, other), counts, strict=True))
 
 
 def _group(random: Random, taken: set[str], textured: float = 0.0) -> Group:

@@ -84,7 +84,7 @@ def _sun() -> Silhouette:
     rays = []
     for k in range(8):
         c, s = cos(k * pi / 4), sin(k * pi / 4)
-        corners = ((0.66, -0.17), (1.0, 0.0), (0.66, 0.17))
+        corners = ((0.45, -0.2), (1.0, 0.0), (0.45, 0.2))
         rays.append(polygon(*((c * r - s * w, s * r + c * w) for r, w in corners)))
     return union(disc(0, 0, 0.52), *rays)
 

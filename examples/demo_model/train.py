@@ -35,7 +35,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=768, help="pictures a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=max((os.cpu_count() or 1) - 1, 0), help="processes that draw up scenes")
+    parser.add_argument(
+        "--workers", type=int, default=max((os.cpu_count() or 1) - 1, 0), help="processes that draw up scenes"
+    )
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     return parser.parse_args()
 
