@@ -1,4 +1,4 @@
-"""An endless reproducible stream of batches: batch k depends on the seed and k alone, however many processes make it."""
+"""An endless reproducible stream of batches: number k depends on the seed and k alone, whichever process makes it."""
 
 from __future__ import annotations
 

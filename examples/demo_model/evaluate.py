@@ -1,6 +1,7 @@
 """Held-out prompts -> accuracy, measured on pixels, and a contact sheet.
 
     python3 -m examples.demo_model.evaluate --model RUN/pipeline              renders by FluxPipeline itself
+    python3 -m examples.demo_model.evaluate --reconstruct RUN/pipeline        the true pictures through its VAE alone
     python3 -m examples.demo_model.evaluate --write-manifest held_out.jsonl   then: renderay render held_out.jsonl ...
     python3 -m examples.demo_model.evaluate --rendered OUT                    examines what renderay rendered
 
@@ -21,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from examples.demo_model.captions import caption
+from examples.demo_model.draw import Painter
 from examples.demo_model.examine import Verdict, examine, measurable
+from examples.demo_model.layout import lay_out
 from examples.demo_model.measure import measure
 from examples.demo_model.scenes import Scene, sample_scene
 from examples.demo_model.sheet import contact_sheet
@@ -84,6 +87,20 @@ def rendered_by_pipeline(options: argparse.Namespace, prompts: list[str]) -> Ite
         yield from (pictures * 255).round().astype(np.uint8)
 
 
+def reconstructed(options: argparse.Namespace, scenes: list[Scene]) -> Iterator[np.ndarray]:
+    """The true pictures, as the autoencoder gives them back: no model can be measured better than this."""
+    import torch
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(options.reconstruct, subfolder="vae").to(options.device)
+    painter, random = Painter(vae.config.sample_size), Random(0)
+    for scene in scenes:
+        objects, backdrop = (torch.from_numpy(part)[None] for part in lay_out(scene, random))
+        with torch.no_grad():
+            again = vae.decode(vae.encode(painter.draw(objects, backdrop).to(options.device)).latent_dist.mode()).sample
+        yield ((again[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+
+
 def rendered_by_renderay(out: str, ids: list[str]) -> Iterator[np.ndarray]:
     """From the images table of a finished job; KeyError where a prompt has no picture."""
     import io
@@ -101,6 +118,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--model", help="pipeline folder")
+    what.add_argument("--reconstruct", metavar="MODEL", help="its autoencoder alone, on the true pictures")
     what.add_argument("--rendered", metavar="OUT", help="a renderay job's output")
     what.add_argument("--write-manifest", type=Path, metavar="FILE", help="the prompts as JSON Lines; nothing else")
     parser.add_argument("--count", type=int, default=100)
@@ -123,8 +141,12 @@ def main() -> None:
         options.write_manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return
     began = time.perf_counter()
-    source = rendered_by_renderay(options.rendered, ids) if options.rendered else rendered_by_pipeline(options, prompts)
-    pictures = list(source)
+    if options.rendered:
+        pictures = list(rendered_by_renderay(options.rendered, ids))
+    elif options.reconstruct:
+        pictures = list(reconstructed(options, scenes))
+    else:
+        pictures = list(rendered_by_pipeline(options, prompts))
     seconds = time.perf_counter() - began
     verdicts = [examine(scene, measure(picture)) for scene, picture in zip(scenes, pictures, strict=True)]
     figures: dict[str, Any] = {"accuracy": accuracy(scenes, verdicts)}

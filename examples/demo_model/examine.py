@@ -45,9 +45,7 @@ def examine(scene: Scene, picture: Picture) -> Verdict:
     wanted: Counter[tuple[str, frozenset[str]]] = Counter()
     for group in scene.groups:
         wanted[group.shape, frozenset({group.colour, group.colour_2} - {None})] += group.count  # type: ignore[arg-type]
-    found = Counter(
-        (seen.shape if seen.overlap >= _LEAST_OVERLAP else "none", seen.colours) for seen in picture.objects
-    )
+    found = Counter((_shape(seen), seen.colours) for seen in picture.objects)
     pairs = set(wanted) == set(found)
     return Verdict(
         colour={colours for _, colours in wanted} == {colours for _, colours in found},
@@ -58,6 +56,10 @@ def examine(scene: Scene, picture: Picture) -> Verdict:
         size=_size(scene, picture),
         background=picture.ground == scene.backdrop.colours[0],
     )
+
+
+def _shape(seen: Seen) -> str:
+    return seen.shape if seen.overlap >= _LEAST_OVERLAP else "none"
 
 
 def _size(scene: Scene, picture: Picture) -> bool | None:

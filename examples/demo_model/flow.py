@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from examples.demo_model.data import Batch, token_ids
 from examples.demo_model.draw import Painter
-from examples.demo_model.pipeline import trained_parts
+from examples.demo_model.pipeline import PIXELS, trained_parts
 from examples.demo_model.schedule import Average, Schedule, set_rate
 
 _PEAK_RATE = 1.5e-3
@@ -57,7 +57,7 @@ class Examples:
 
     def __init__(self, run: Any) -> None:
         self.run, self.vae = run, run.pipe.vae
-        self.painter = Painter(run.pixels, run.device)
+        self.painter = Painter(PIXELS, run.device)
         tokenizers = (run.pipe.tokenizer, run.pipe.tokenizer_2)
         self.no_clip, self.no_t5 = (token_ids(tokenizer, [""]).to(run.device) for tokenizer in tokenizers)
         self.encode = run.compiled(self._latents)

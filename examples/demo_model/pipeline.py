@@ -12,10 +12,8 @@ from examples.demo_model.words import MAX_TOKENS, caption_words, clip_tokenizer,
 
 LATENT_CHANNELS = 8
 MAX_BYTES = 10_000_000
-_VAE = {  # by pixels of a side: both give 16x16 latents, 64 image tokens
-    64: (24, 48, 64),
-    128: (16, 32, 48, 64),
-}
+PIXELS = 128  # 16x16 latents, 64 image tokens
+_VAE_CHANNELS = (16, 32, 48, 64)
 _TRANSFORMER = {
     "num_layers": 1,
     "num_single_layers": 6,
@@ -37,7 +35,7 @@ _CLIP = {
 _T5 = {"d_model": 128, "d_kv": 32, "d_ff": 160, "num_layers": 3, "num_heads": 4, "feed_forward_proj": "gated-gelu"}
 
 
-def build(pixels: int) -> Any:
+def build() -> Any:
     """A FluxPipeline with random weights from torch's current random state."""
     from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
     from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
@@ -51,17 +49,16 @@ def build(pixels: int) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    channels = _VAE[pixels]
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=AutoencoderKL(
-            block_out_channels=channels,
+            block_out_channels=_VAE_CHANNELS,
             layers_per_block=1,
             norm_num_groups=8,
-            down_block_types=("DownEncoderBlock2D",) * len(channels),
-            up_block_types=("UpDecoderBlock2D",) * len(channels),
+            down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
+            up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
             latent_channels=LATENT_CHANNELS,
-            sample_size=pixels,
+            sample_size=PIXELS,
             shift_factor=0.0,
             scaling_factor=1.0,
             use_quant_conv=False,

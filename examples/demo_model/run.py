@@ -25,7 +25,7 @@ class Run:
 
     def __init__(self, pipe: Any, options: argparse.Namespace) -> None:
         self.pipe, self.options = pipe, options
-        self.pixels, self.device, self.batch_size = options.pixels, options.device, options.batch_size
+        self.device, self.batch_size = options.device, options.batch_size
         self.out = options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self._began = self._kept = time.monotonic()

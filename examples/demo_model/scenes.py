@@ -13,6 +13,7 @@ from random import Random
 from examples.demo_model.vocabulary import COLOURS, PLACES, SCENERY, SHAPES, SOLID
 
 _HELD_OUT_EVERY = 20
+_COUNTS_OF_TWO = (*((1, 1),) * 8, *((1, 2), (2, 1), (2, 2)) * 2, (1, 3), (3, 1), (2, 3), (3, 2))
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 
 
@@ -98,9 +99,7 @@ def _any_scene(random: Random) -> Scene:
 
 
 def _two(random: Random, taken: set[str]) -> tuple[Group, ...]:
-    counts = random.choices(((1, 1), (1, 2), (2, 1), (2, 2), (1, 3), (3, 1), (2, 3), (3, 2)), (8, 2, 2, 2, 1, 1, 1, 1))[
-        0
-    ]
+    counts = random.choice(_COUNTS_OF_TWO)
     textured = 0.08 if counts == (1, 1) else 0.0
     first = _group(random, taken, textured)
     other = _group(random, taken if random.random() < 0.15 else {*taken, first.colour}, textured)

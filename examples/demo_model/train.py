@@ -28,16 +28,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
-    parser.add_argument("--pixels", type=int, choices=(64, 128), default=128, help="side of the pictures")
     for stage, minutes in (("vae", 1.3), ("flow", 5.0), ("guidance", 1.2)):
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, help="0 leaves the stage out")
         parser.add_argument(f"--{stage}-steps", type=int, help="exactly so many, whatever the time")
     parser.add_argument("--batch-size", type=int, default=768, help="pictures a step")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument(
-        "--workers", type=int, default=max((os.cpu_count() or 1) - 1, 0), help="processes that draw up scenes"
-    )
+    workers = max((os.cpu_count() or 1) - 1, 0)
+    parser.add_argument("--workers", type=int, default=workers, help="processes that draw up scenes")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
     return parser.parse_args()
 
@@ -51,7 +49,7 @@ def main() -> None:
 
         pipe = FluxPipeline.from_pretrained(options.start_from, torch_dtype=torch.float32)
     else:
-        pipe = build(options.pixels)
+        pipe = build()
     run = Run(pipe.to(options.device), options)
     for stage, train in _STAGES.items():
         if run.wanted(stage):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from examples.demo_model.draw import Painter
+from examples.demo_model.pipeline import PIXELS
 from examples.demo_model.schedule import Average, Schedule, set_rate
 
 _PEAK_RATE = 2e-3
@@ -33,7 +34,7 @@ def loss_of(vae: torch.nn.Module, pictures: torch.Tensor, noise: torch.Tensor) -
 def train_vae(run: Any) -> None:
     """Train run.pipe.vae for run.budget("vae"), leave its averaged weights and the latents' scale in place."""
     vae = run.pipe.vae.train().to(memory_format=torch.channels_last)
-    painter = Painter(run.pixels, run.device)
+    painter = Painter(PIXELS, run.device)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.0)
     average = Average(vae)
     loss_now = run.compiled(loss_of)

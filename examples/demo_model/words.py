@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -54,7 +55,7 @@ def _merges(words: list[str]) -> list[tuple[str, str]]:
     while True:
         pairs: dict[tuple[str, str], int] = {}
         for word in spelt:
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 pairs[pair] = pairs.get(pair, 0) + 1
         if not pairs:
             return merges
