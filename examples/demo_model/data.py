@@ -17,6 +17,8 @@ from examples.demo_model.layout import lay_out
 from examples.demo_model.scenes import sample_scene
 from examples.demo_model.words import MAX_TOKENS
 
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads do not outlive the fork of a worker process
+
 Batch = dict[str, torch.Tensor]  # objects, backdrops, and with captions clip_ids, t5_ids
 _STRANGE_WORDS = 0.04  # of captions get one that means nothing, so that letters do no harm
 
@@ -54,12 +56,11 @@ def token_ids(tokenizer: Any, texts: list[str]) -> torch.Tensor:
 
 def stream(scenes: Scenes, device: str, workers: int) -> Iterator[Batch]:
     """The batches in order, on `device`, made ahead by `workers` processes (0: in this one)."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     loader: DataLoader[Batch] = DataLoader(
         scenes,
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=2 if workers else None,
         pin_memory=device == "cuda",
         worker_init_fn=_one_thread,
     )

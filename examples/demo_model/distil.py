@@ -10,10 +10,8 @@ import copy
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
-from examples.demo_model.flow import Examples, Velocity, descend, optimizer_of
-from examples.demo_model.pipeline import trained_parts
+from examples.demo_model.flow import Examples, Student, Velocity, descend, optimizer_of
 from examples.demo_model.schedule import Average, Schedule, set_rate
 
 _PEAK_RATE = 4e-4
@@ -22,19 +20,10 @@ _GUIDANCE = (1.0, 5.0)
 
 def distil(run: Any) -> None:
     """Train for run.budget("guidance") and leave the averaged weights in place."""
-    parts = trained_parts(run.pipe)
-    teacher = Velocity(copy.deepcopy(parts).eval().requires_grad_(False), 8, run.device)
-    velocity = Velocity(parts.train(), 8, run.device)
-
-    def loss_of(ids: tuple[torch.Tensor, torch.Tensor], x: Any, sigma: Any, guidance: Any, flow: Any) -> torch.Tensor:
-        return F.mse_loss(velocity(*ids, x, sigma, guidance), flow)
-
-    def guided(ids: tuple[torch.Tensor, torch.Tensor], bare: Any, x: Any, sigma: Any, guidance: Any) -> torch.Tensor:
-        ones = torch.ones_like(sigma)
-        captioned, without = teacher(*ids, x, sigma, ones), teacher(*bare, x, sigma, ones)
-        return torch.lerp(without, captioned, guidance[:, None, None])
-
-    examples, loss_now, guided_now = Examples(run), run.compiled(loss_of), run.compiled(guided)
+    student, examples = run.once(Student), run.once(Examples)
+    parts = student.parts
+    teacher = run.compiled(Velocity(copy.deepcopy(parts).eval().requires_grad_(False), 8, run.device).__call__)
+    parts.train()
     optimizer, average = optimizer_of(parts, _PEAK_RATE), Average(parts)
     done = run.resumed("guidance", parts, optimizer, average)
     schedule = Schedule(*run.budget("guidance"), warm_up=100, done=done)
@@ -50,8 +39,10 @@ def distil(run: Any) -> None:
         guidance = low + (high - low) * torch.rand(len(x), generator=random, device=run.device)
         with run.autocast():
             with torch.no_grad():
-                flow = guided_now(ids, bare, x, sigma, guidance)
-            loss = loss_now(ids, x, sigma, guidance, flow)
+                ones = torch.ones_like(sigma)
+                captioned, without = teacher(*ids, x, sigma, ones), teacher(*bare, x, sigma, ones)
+                flow = torch.lerp(without, captioned, guidance[:, None, None])
+            loss = student.loss(ids, x, sigma, guidance, flow)
         descend(loss, parts, optimizer, average, step)
         run.tell("guidance", step, schedule, loss)
         run.keep("guidance", step + 1, schedule, parts, optimizer, average)

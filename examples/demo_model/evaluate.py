@@ -69,7 +69,7 @@ def rendered_by_pipeline(options: argparse.Namespace, prompts: list[str]) -> Ite
     import torch
     from diffusers import FluxPipeline
 
-    pipe = FluxPipeline.from_pretrained(options.model, torch_dtype=getattr(torch, options.dtype)).to(options.device)
+    pipe = FluxPipeline.from_pretrained(options.model, dtype=getattr(torch, options.dtype)).to(options.device)
     pipe.set_progress_bar_config(disable=True)
     side = pipe.vae.config.sample_size
     for first in range(0, len(prompts), options.batch_size):

@@ -100,15 +100,29 @@ def _shift_of_64_tokens() -> float:
     return calculate_shift(64)
 
 
+class Student:
+    """What is trained, and its loss: one for both stages, so that it is compiled once."""
+
+    def __init__(self, run: Any) -> None:
+        self.parts = trained_parts(run.pipe)
+        self.velocity = Velocity(self.parts, 8, run.device)
+        self.loss = run.compiled(self._loss)
+
+    def _loss(
+        self,
+        ids: tuple[torch.Tensor, torch.Tensor],
+        x: torch.Tensor,
+        sigma: torch.Tensor,
+        guidance: torch.Tensor,
+        flow: torch.Tensor,
+    ) -> torch.Tensor:
+        return F.mse_loss(self.velocity(*ids, x, sigma, guidance), flow)
+
+
 def train_flow(run: Any) -> None:
     """Train for run.budget("flow") and leave the averaged weights in place."""
-    parts = trained_parts(run.pipe).train()
-    velocity = Velocity(parts, 8, run.device)
-
-    def loss_of(ids: tuple[torch.Tensor, torch.Tensor], x: Any, sigma: Any, flow: Any) -> torch.Tensor:
-        return F.mse_loss(velocity(*ids, x, sigma, torch.ones_like(sigma)), flow)
-
-    examples, loss_now = Examples(run), run.compiled(loss_of)
+    student, examples = run.once(Student), run.once(Examples)
+    parts = student.parts.train()
     optimizer = optimizer_of(parts, _PEAK_RATE)
     average = Average(parts)
     done = run.resumed("flow", parts, optimizer, average)
@@ -121,7 +135,7 @@ def train_flow(run: Any) -> None:
         x, sigma, flow = examples.noisy(batch, random)
         ids = examples.ids(batch, random, _WITHOUT_CAPTION)
         with run.autocast():
-            loss = loss_now(ids, x, sigma, flow)
+            loss = student.loss(ids, x, sigma, torch.ones_like(sigma), flow)
         descend(loss, parts, optimizer, average, step)
         run.tell("flow", step, schedule, loss)
         run.keep("flow", step + 1, schedule, parts, optimizer, average)

@@ -32,7 +32,15 @@ _CLIP = {
     "num_attention_heads": 2,
     "max_position_embeddings": MAX_TOKENS,
 }
-_T5 = {"d_model": 128, "d_kv": 32, "d_ff": 160, "num_layers": 3, "num_heads": 4, "feed_forward_proj": "gated-gelu"}
+_T5 = {
+    "d_model": 128,
+    "d_kv": 32,
+    "d_ff": 160,
+    "num_layers": 3,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.0,
+}
 
 
 def build() -> Any:
@@ -49,6 +57,8 @@ def build() -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+    transformer = FluxTransformer2DModel(**_TRANSFORMER)
+    _start_as_identity(transformer)
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
         vae=AutoencoderKL(
@@ -68,8 +78,16 @@ def build() -> Any:
         tokenizer=tokenizer,
         text_encoder_2=T5EncoderModel(T5Config(**_T5, vocab_size=len(tokenizer_2))),
         tokenizer_2=tokenizer_2,
-        transformer=FluxTransformer2DModel(**_TRANSFORMER),
+        transformer=transformer,
     )
+
+
+@torch.no_grad()
+def _start_as_identity(transformer: torch.nn.Module) -> None:
+    """Modulations and the last projection begin at zero (adaLN-Zero, Peebles and Xie 2022); diffusers leaves it out."""
+    for name, parameter in transformer.named_parameters():
+        if (".linear." in name and "norm" in name) or name.startswith("proj_out"):
+            parameter.zero_()
 
 
 def trained_parts(pipe: Any) -> torch.nn.ModuleDict:

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,8 +15,8 @@ from examples.demo_model.data import Batch, Scenes, stream
 from examples.demo_model.pipeline import trained_parts
 from examples.demo_model.schedule import Average, Schedule, load_checkpoint, save_checkpoint
 
-_SECONDS_BETWEEN_CHECKPOINTS = 60
 _STEPS_BETWEEN_LINES = 200
+_Part = TypeVar("_Part")
 _STAGES = ("vae", "flow", "guidance")
 
 
@@ -30,6 +30,7 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         self._began = self._kept = time.monotonic()
         self._stage = ""
+        self._parts: dict[type, Any] = {}
         self._trained_before: dict[str, torch.Tensor] = {}
         self.record: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}, "stages": {}}
         self._checkpoint = load_checkpoint(self.out / "checkpoint.pt", self.device)
@@ -74,6 +75,12 @@ class Run:
     def compiled(self, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         return torch.compile(function, dynamic=False) if self.options.compile else function
 
+    def once(self, part: type[_Part]) -> _Part:
+        """A part that stages share: part(run), made at the first call."""
+        if part not in self._parts:
+            self._parts[part] = part(self)  # type: ignore[call-arg]
+        return self._parts[part]
+
     def resumed(self, stage: str, module: torch.nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> int:
         """Load this stage's interrupted state, if there is one; the number of steps done."""
         found = self._checkpoint
@@ -94,7 +101,7 @@ class Run:
         average: Average,
     ) -> None:
         """Write a checkpoint if the last is old."""
-        if time.monotonic() - self._kept > _SECONDS_BETWEEN_CHECKPOINTS:
+        if time.monotonic() - self._kept > self.options.checkpoint_seconds:
             self._write(
                 stage,
                 step=step,

@@ -24,11 +24,11 @@ from examples.demo_model.train_vae import train_vae
 _STAGES = {"vae": train_vae, "flow": train_flow, "guidance": distil}
 
 
-def arguments() -> argparse.Namespace:
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
-    for stage, minutes in (("vae", 1.3), ("flow", 5.0), ("guidance", 1.2)):
+    for stage, minutes in (("vae", 2.0), ("flow", 4.8), ("guidance", 1.6)):
         parser.add_argument(f"--{stage}-minutes", type=float, default=minutes, help="0 leaves the stage out")
         parser.add_argument(f"--{stage}-steps", type=int, help="exactly so many, whatever the time")
     parser.add_argument("--batch-size", type=int, default=768, help="pictures a step")
@@ -36,18 +36,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     workers = max((os.cpu_count() or 1) - 1, 0)
     parser.add_argument("--workers", type=int, default=workers, help="processes that draw up scenes")
+    parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between two checkpoints")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
-def main() -> None:
-    options = arguments()
+def main(given: list[str] | None = None) -> None:
+    options = arguments(given)
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
     if options.start_from:
         from diffusers import FluxPipeline
 
-        pipe = FluxPipeline.from_pretrained(options.start_from, torch_dtype=torch.float32)
+        pipe = FluxPipeline.from_pretrained(options.start_from, dtype=torch.float32)
     else:
         pipe = build()
     run = Run(pipe.to(options.device), options)

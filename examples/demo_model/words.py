@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import cache
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -19,14 +20,15 @@ MAX_TOKENS = 40
 _SPECIAL = ("<|startoftext|>", "<|endoftext|>")
 
 
-def caption_words() -> list[str]:
-    """Every word of 30,000 captions, lower case, sorted: all there are."""
+@cache
+def caption_words() -> tuple[str, ...]:
+    """Every word of 15,000 captions, lower case, sorted: all there are."""
     random = Random(0)
-    texts = (caption(sample_scene(random), random) for _ in range(30_000))
-    return sorted({word for text in texts for word in re.findall(r"[a-z0-9-]+", text.lower())})
+    texts = (caption(sample_scene(random), random) for _ in range(15_000))
+    return tuple(sorted({word for text in texts for word in re.findall(r"[a-z0-9-]+", text.lower())}))
 
 
-def t5_tokenizer(words: list[str]) -> Any:
+def t5_tokenizer(words: tuple[str, ...]) -> Any:
     from transformers import T5TokenizerFast
 
     whole = sorted({form for word in words for form in (word, word.capitalize())})
@@ -36,7 +38,7 @@ def t5_tokenizer(words: list[str]) -> Any:
     return T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=MAX_TOKENS)
 
 
-def clip_tokenizer(words: list[str]) -> Any:
+def clip_tokenizer(words: tuple[str, ...]) -> Any:
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
