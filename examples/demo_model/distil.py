@@ -30,7 +30,7 @@ def distil(run: Any) -> None:
     for step, batch in enumerate(run.batches(run.batch_size, done), done):
         if not schedule.goes_on(step):
             break
-        set_rate(optimizer, _PEAK_RATE * schedule.rate(step))
+        set_rate(optimizer, run.options.rate * _PEAK_RATE * schedule.rate(step))
         random = run.generator(step)
         x, sigma, _ = examples.noisy(batch, random)
         ids = examples.ids(batch, random, without=0.0)
