@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-_MAX_TOKENS = 512  # of T5
+_MAX_TOKENS = 512  # of T5; a model whose tokenizer says less gets less
+DEMO_DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)  # of the model that ships inside
 _SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "transformer": {
@@ -90,7 +91,8 @@ class Flux1(Family):
         params: Mapping[str, Any],
     ) -> Embeddings:
         own = accepted(pipe.encode_prompt, params)
-        if own.get("max_sequence_length", 0) > _MAX_TOKENS:  # the pipeline checks it after this
+        own.setdefault("max_sequence_length", min(_MAX_TOKENS, pipe.tokenizer_2.model_max_length))
+        if own["max_sequence_length"] > _MAX_TOKENS:  # the pipeline checks it after this
             raise ValueError(f"max_sequence_length {own['max_sequence_length']}: at most {_MAX_TOKENS}")
         embeds, pooled, _ = pipe.encode_prompt(prompt=prompt, **{"prompt_2": None, **own})
         found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
