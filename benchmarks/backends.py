@@ -32,7 +32,7 @@ from workers.references import ReferenceFetcher
 from workers.settings import WorkerState
 from workers.timing import clock_for
 
-MODELS = ["random:flux.1-dev", "random:flux.2-dev", "random:qwen-image", "random:qwen-image-edit"]
+MODELS = ["random:flux.1-dev", "random:flux.2-dev", "random:qwen-image", "random:qwen-image-edit-2511"]
 _KERNEL_WORDS = ("flash", "fmha", "attn", "attention", "softmax", "cudnn_generated", "sdpa")
 
 

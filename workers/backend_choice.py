@@ -119,7 +119,7 @@ def _key(model: LoadedModel, forward: FirstForward, compiled: bool, gpu: str) ->
         "gpu": gpu,
         "versions": found | versions() | {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()},
         "denoiser": [type(forward.denoiser).__name__, hashlib.sha256(config.encode()).hexdigest()],
-        "dtype": model.facts.dtype,
+        "dtype": [model.facts.dtype, *model.facts.quantized],
         "shapes": forward.shapes(),
         "compiled": compiled,
     }
