@@ -87,8 +87,9 @@ def require_same_model(out: Location, old: JobFile, facts: WorkerFacts) -> None:
     for name in ("revision", "fingerprint", "pipeline", "dtype"):
         if old.model[name] != getattr(model, name):
             raise _mismatch(out, f"model {name}", old.model[name], getattr(model, name))
-    backends = [BACKENDS[decided.attention].package for decided in old.decisions.values()]
-    for package in ("torch", "diffusers", "transformers", *sorted({name for name in backends if name})):
+    decided = [BACKENDS[each.attention] for each in old.decisions.values() if each.attention in BACKENDS]
+    libraries = sorted({backend.package for backend in decided if backend.package})
+    for package in ("torch", "diffusers", "transformers", *libraries):
         before, now = old.model["versions"].get(package), model.versions.get(package)
         if before != now:
             raise _mismatch(out, f"version of {package}", before, now)

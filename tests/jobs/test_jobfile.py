@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,20 @@ def test_another_model_device_or_package_is_refused_by_name(out: Location, chang
 def test_another_version_of_what_draws_nothing_is_accepted(out: Location) -> None:
     versions = {"torch": "2.13", "diffusers": "0.42", "transformers": "5.23", "ray": "3.0"}
     require_same_model(out, described(), worker_facts(versions=versions, load_seconds=99.0))
+
+
+def test_another_version_of_the_attention_library_that_was_decided_on_is_refused(out: Location) -> None:
+    versions = {"torch": "2.13", "diffusers": "0.42", "transformers": "5.23", "flash-attn-4": "4.0.0b36"}
+    newer, none = versions | {"flash-attn-4": "4.0.0b37"}, {**versions}
+    del none["flash-attn-4"]
+    file = described()
+    file.model = describe_model(worker_facts(versions=versions))
+    require_same_model(out, file, worker_facts(versions=newer))
+    file.decisions["cpu"] = replace(DECISIONS, attention="flash4")
+    require_same_model(out, file, worker_facts(versions=versions))
+    for other in (newer, none):
+        with pytest.raises(OutputMismatch, match="version of flash-attn-4 is "):
+            require_same_model(out, file, worker_facts(versions=other))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe"])
