@@ -75,6 +75,19 @@ def status(out: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("out")
+@click.option("--to", metavar="FILE", help="where to write the page; OUT/report.html by default")
+@click.option(
+    "--pictures", type=click.IntRange(min=0), default=400, show_default=True, help="at most so many in the gallery"
+)
+def report(out: str, to: str | None, pictures: int) -> None:
+    """Write one HTML page about the job in OUT, finished or not, and print a summary."""
+    from jobs.results.report.write import write_report
+
+    click.echo(write_report(out, to, pictures))
+
+
+@cli.command()
 @click.option("--out", metavar="URI", help="output folder; a new one in the current folder by default")
 def demo(out: str | None) -> None:
     """Render a small manifest with a tiny model on this machine: no GPU, no download, about a minute."""
@@ -85,11 +98,11 @@ def demo(out: str | None) -> None:
 
 def _finish(spec: JobSpec) -> None:
     summary = run_job(spec, display_for())
-    click.echo(_report(summary))
+    click.echo(_ending(summary))
     sys.exit(summary.exit_code)
 
 
-def _report(summary: Summary) -> str:
+def _ending(summary: Summary) -> str:
     failed = f"; {summary.failed} failed, see {summary.out}/errors" if summary.failed else ""
     new = "nothing left to render" if summary.was_complete else f"{summary.rendered} rendered now"
     return (

@@ -1,0 +1,29 @@
+"""`renderay report`: the page written beside the tables, or wherever it is wanted, and the summary."""
+
+from __future__ import annotations
+
+from jobs.results.opened import open_results
+from jobs.results.report.build import build
+from jobs.results.report.page import render_page
+from jobs.results.report.terminal import summary
+from manifests.errors import OutputError
+from manifests.storage import locate
+
+NAME = "report.html"
+PICTURES = 400
+
+
+def write_report(out: str, to: str | None = None, pictures: int = PICTURES) -> str:
+    """Write the report of the job in `out` to OUT/report.html, or to the file `to`; returns the terminal summary.
+
+    OutputError where no job is in `out` or the page cannot be written.
+    """
+    results = open_results(out)
+    target = locate(to) if to else results.location / NAME
+    report = build(results, pictures)
+    try:
+        target.write_bytes(render_page(report).encode())
+    except OSError as error:
+        reason = " ".join(str(error).split())[:300]
+        raise OutputError(f"{target.uri}: cannot be written: {reason}; give another --to") from error
+    return summary(report, target.uri)
