@@ -70,7 +70,7 @@ class WorkerActivity:
 
 
 def workers(connection: Connection, records: Iterable[Record], clock: WorkClock) -> list[WorkerActivity]:
-    """Every worker that rendered, failed or died, in the order of their first sign of life."""
+    """Every worker that rendered, failed or died, in the order they were started."""
     places = {row["worker_id"]: _place(row) for row in rows(connection, _PLACES)}
     found = {worker: WorkerActivity(worker, place) for worker, place in places.items()}
     batches: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
@@ -79,15 +79,15 @@ def workers(connection: Connection, records: Iterable[Record], clock: WorkClock)
     for worker_id, leases in batches.items():
         _fill(found[worker_id], leases, clock)
     for record in records:
-        worker_id = record.get("worker")
-        if not isinstance(worker_id, str) or worker_id == "driver":
+        name = record.get("worker")
+        if not name or name == "driver":  # strikes of earlier versions name none
             continue
-        worker = found.setdefault(worker_id, WorkerActivity(worker_id, ""))
+        worker = found.setdefault(name, WorkerActivity(name, ""))
         if record["kind"] == "lease" and record["failed"]:
             worker.failures.append((clock.at(record["time"]), sum(1 for _ in from_ranges(record["failed"]))))
         elif record["kind"] == "strike":
             worker.deaths.append((clock.at(record["time"]), str(record["reason"])))
-    return sorted(found.values(), key=lambda worker: (_first(worker), worker.worker_id))
+    return sorted(found.values(), key=_by_birth)
 
 
 _PLACES = """
@@ -101,9 +101,9 @@ def _place(row: dict[str, Any]) -> str:
     return " · ".join(part for part in (row["node"], gpu, (row["gpu_uuid"] or "")[:12]) if part)
 
 
-def _first(worker: WorkerActivity) -> float:
-    times = [span[0] for span in worker.busy[:1]] + [time for time, _ in (*worker.failures, *worker.deaths)]
-    return min(times, default=0.0)
+def _by_birth(worker: WorkerActivity) -> tuple[str, int, str]:
+    run, _, number = worker.worker_id.rpartition("-w")
+    return run, int(number) if number.isdigit() else 0, worker.worker_id
 
 
 def _fill(worker: WorkerActivity, leases: dict[str, list[dict[str, Any]]], clock: WorkClock) -> None:

@@ -11,14 +11,14 @@ A picture's share is the batch's time divided by `batch_size`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 
 from jobs.results.opened import Results
 from manifests.schemas import TABLES
 
-Connection = duckdb.DuckDBPyConnection
+Connection: TypeAlias = duckdb.DuckDBPyConnection
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _SHAPE = "width, height, steps, n_references, batch_size, attention_backend, compiled, gpu"

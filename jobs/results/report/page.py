@@ -12,7 +12,6 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from jobs.results.report.build import Report
 from jobs.results.report.headline import spread
@@ -35,8 +34,8 @@ def render_page(report: Report) -> str:
         report=report,
         cards={card.key: card for card in report.pictures},
         gallery=_gallery_data(report),
-        style=Markup(_source("page.css")),
-        script=Markup(script),
+        style=_source("page.css"),
+        script=script,
         script_hash="sha256-" + b64encode(sha256(script.encode()).digest()).decode(),
     )
 

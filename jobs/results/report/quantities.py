@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -33,7 +35,7 @@ def duration(seconds: float | None) -> str:
     if abs(seconds) < 59.5:
         return milliseconds(seconds * 1e3)
     whole = round(seconds)
-    for (large, name), (small, below) in zip(_UNITS, _UNITS[1:], strict=False):
+    for (large, name), (small, below) in pairwise(_UNITS):
         if whole >= large:
             rest = whole % large // small
             return f"{whole // large:,} {name}" + (f" {rest} {below}" if rest else "")

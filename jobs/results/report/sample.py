@@ -37,7 +37,8 @@ class Sample:
 def draw(connection: Connection, sizes: Mapping[str, int], limit: int, always: Iterable[Key]) -> Sample:
     """Draw up to `limit` pictures, with `always` (the slow ones) on top. `sizes` are the bytes of each lease's file."""
     leases = [row["lease_id"] for row in rows(connection, _LEASES)]
-    chosen, left = set(), READ_BYTES
+    chosen: set[str] = set()
+    left = READ_BYTES
     for lease in leases:
         left -= sizes.get(lease, 0)
         if chosen and left < 0:

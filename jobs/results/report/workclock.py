@@ -42,9 +42,7 @@ class WorkClock:
 
     def pauses(self) -> list[tuple[float, float]]:
         """Where the clock stood still: what it showed, and for how many seconds."""
-        return [
-            (after.at, after.began - before.ended) for before, after in zip(self.runs, self.runs[1:], strict=False)
-        ]
+        return [(after.at, after.began - before.ended) for before, after in zip(self.runs, self.runs[1:], strict=False)]
 
 
 def work_clock(records: Sequence[Record], activity: Sequence[tuple[float, float]]) -> WorkClock:
