@@ -18,6 +18,7 @@ SURFACE = {
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
+    "report": {"out", "--to", "--pictures"},
     "demo": {"--out"},
 }  # fmt: skip
 

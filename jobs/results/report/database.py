@@ -80,7 +80,11 @@ def open_database(results: Results) -> Connection:
 
 
 def rows(connection: Connection, query: str, *parameters: Any) -> list[dict[str, Any]]:
-    """The rows of a query by column name."""
+    """The rows of a query by column name; lists come as tuples."""
     found = connection.execute(query, parameters)
     names = [column[0] for column in found.description]
-    return [dict(zip(names, values, strict=True)) for values in found.fetchall()]
+    return [dict(zip(names, map(_frozen, values), strict=True)) for values in found.fetchall()]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -31,6 +31,7 @@ class Picture:
     thumbnail: str | None
     values: dict[str, str]
     facts: list[tuple[str, str]]
+    text: str  # what is searched besides the prompt: the id and the manifest's own columns
 
     @property
     def anchor(self) -> str:
@@ -118,6 +119,7 @@ def _picture(record: Record, row: Record, names: Sequence[str]) -> Picture:
         thumbnail=record["thumbnail"],
         values=values | {name: value for name, value in ours.items() if name not in values},
         facts=[(name, value) for name, value in facts if value],
+        text="\n".join([record["id"], *(values[name] for name in names)]),
     )
 
 

@@ -50,8 +50,8 @@ def _shape(row: dict[str, Any]) -> Shape:
         gpu=row["gpu"] or "CPU",
         pictures=row["pictures"],
         warm=row["warm"],
-        step_ms=tuple(row["step_ms"]) if row["step_ms"] else None,
-        picture_ms=tuple(row["picture_ms"]) if row["picture_ms"] else None,
+        step_ms=row["step_ms"],
+        picture_ms=row["picture_ms"],
     )
 
 

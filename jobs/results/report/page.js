@@ -63,9 +63,9 @@ if (cards.length) {
   const items = [...list.children];
   const buttons = items.map((item) => item.firstElementChild);
   const columns = [...form.querySelectorAll("[data-column]")];
-  const texts = cards.map((card, i) =>
-    [buttons[i].querySelector(".prompt").textContent, ...card.facts.map(([, value]) => value)].join("\n").toLowerCase());
+  const texts = cards.map((card, i) => `${buttons[i].querySelector(".prompt").textContent}\n${card.text}`.toLowerCase());
   let visible = cards.map((_, i) => i);
+  let ordered = visible;
 
   const fits = (i, words, wanted) =>
     words.every((word) => texts[i].includes(word)) &&
@@ -78,18 +78,23 @@ if (cards.length) {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const wanted = columns.filter((control) => control.value)
       .map((control) => [control.dataset.column, control.tagName === "SELECT" ? control.value : `~${control.value}`]);
-    const order = byId("order").value;
-    const sign = { slow: -1, fast: 1 }[order] ?? 0;
-    const all = cards.map((_, i) => i).sort((a, b) => sign * (cards[a].ms - cards[b].ms) || a - b);
-    visible = all.filter((i) => fits(i, words, wanted));
+    visible = ordered.filter((i) => fits(i, words, wanted));
     const shown = new Set(visible);
     items.forEach((item, i) => { item.hidden = !shown.has(i); });
-    list.append(...visible.map((i) => items[i]));
     byId("nothing").hidden = visible.length > 0;
     byId("shown").textContent = visible.length === cards.length ? `${cards.length} shown` : `${visible.length} of ${cards.length} shown`;
     byId("more").textContent = wanted.length ? `Columns (${wanted.length})` : "Columns";
     aim(visible[0]);
   }
+
+  /* Moving a card takes the focus from it, so cards are moved only when the order is another. */
+  function order() {
+    const sign = { slow: -1, fast: 1 }[byId("order").value] ?? 0;
+    const before = ordered;
+    ordered = cards.map((_, i) => i).sort((a, b) => sign * (cards[a].ms - cards[b].ms) || a - b);
+    if (ordered.some((i, place) => i !== before[place])) list.append(...ordered.map((i) => items[i]));
+  }
+  const update = () => { order(); filter(); };
 
   /* One card is in the tab order; the arrow keys move from card to card. */
   function aim(i) {
@@ -150,14 +155,14 @@ if (cards.length) {
   function follow() {
     const i = items.findIndex((item) => item.id && `#${item.id}` === location.hash);
     if (i < 0) return;
-    if (items[i].hidden) { form.reset(); filter(); }
+    if (items[i].hidden) { form.reset(); update(); }
     items[i].scrollIntoView({ block: "center" });
     focus(i);
   }
 
-  form.addEventListener("input", filter);
+  form.addEventListener("input", update);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(filter));
+  form.addEventListener("reset", () => setTimeout(update));
   byId("more").addEventListener("click", () => {
     const panel = byId("columns");
     panel.hidden = !panel.hidden;

@@ -46,4 +46,4 @@ def _source(name: str) -> str:
 
 def _gallery_data(report: Report) -> list[dict[str, Any]]:
     """What the gallery's script filters, sorts and shows."""
-    return [{"values": card.values, "facts": card.facts, "ms": card.ms} for card in report.pictures]
+    return [{"values": card.values, "facts": card.facts, "ms": card.ms, "text": card.text} for card in report.pictures]

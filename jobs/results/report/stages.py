@@ -52,9 +52,5 @@ def stages(connection: Connection, idle_s: float) -> list[Stage]:
     parts.append(("warmup", "Warm-up", "first batch of each shape on each worker, all stages", None, row["warm_s"]))
     parts.append(("idle", "Idle", "a worker between its first and last picture, with none under way", None, idle_s))
     whole = sum(seconds for *_, seconds in parts) or 1.0
-    shown = [Stage(key, name, note, _tuple(ms), s, s / whole) for key, name, note, ms, s in parts]
-    return shown + [Stage(key, name, note, _tuple(row[key]), None, None) for key, name, note in _BESIDE]
-
-
-def _tuple(values: list[float] | None) -> tuple[float, ...] | None:
-    return tuple(values) if values else None
+    shown = [Stage(key, name, note, ms, s, s / whole) for key, name, note, ms, s in parts]
+    return shown + [Stage(key, name, note, row[key], None, None) for key, name, note in _BESIDE]

@@ -66,7 +66,7 @@ def step_charts(connection: Connection, shapes: Sequence[Shape]) -> list[StepCha
     charts = []
     for shape in shapes[:_CHARTS]:
         mine = [row for row in found if row["shape"] == shape.number]
-        steps = tuple(StepRow(row["step"], row["pictures"], tuple(row["ms"])) for row in mine)
+        steps = tuple(StepRow(row["step"], row["pictures"], row["ms"]) for row in mine)
         if steps:
             charts.append(_chart(shape, steps))
     return charts

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jobs.commits import Record
 
@@ -42,7 +43,7 @@ class WorkClock:
 
     def pauses(self) -> list[tuple[float, float]]:
         """Where the clock stood still: what it showed, and for how many seconds."""
-        return [(after.at, after.began - before.ended) for before, after in zip(self.runs, self.runs[1:], strict=False)]
+        return [(after.at, after.began - before.ended) for before, after in pairwise(self.runs)]
 
 
 def work_clock(records: Sequence[Record], activity: Sequence[tuple[float, float]]) -> WorkClock:
