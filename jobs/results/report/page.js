@@ -134,6 +134,7 @@ if (cards.length) {
     viewer.querySelector('[data-go="-1"]').disabled = here <= 0;
     viewer.querySelector('[data-go="1"]').disabled = here >= visible.length - 1;
     if (!viewer.open) viewer.showModal();
+    viewer.scrollTop = 0;
   }
   const go = (step) => { const next = visible[visible.indexOf(open) + step]; if (next !== undefined) view(next); };
   list.addEventListener("click", (event) => {

@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jobs.results.report.build import Report
 from jobs.results.report.headline import spread
-from jobs.results.report.quantities import duration, milliseconds, rate, share, significant
+from jobs.results.report.quantities import duration, milliseconds, rate, share, significant, utc
 
 
 def render_page(report: Report) -> str:
@@ -27,7 +27,7 @@ def render_page(report: Report) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    shown = (duration, milliseconds, rate, share, significant, spread)
+    shown = (duration, milliseconds, rate, share, significant, spread, utc)
     environment.filters.update({function.__name__: function for function in shown})
     script = _source("page.js")
     return environment.get_template("page.html").render(

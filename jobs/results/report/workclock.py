@@ -37,6 +37,8 @@ class WorkClock:
 
     def at(self, instant: float) -> float:
         """What the clock showed then."""
+        if not self.runs:
+            return 0.0
         index = max(0, bisect_right(self.runs, instant, key=lambda run: run.began) - 1)
         run = self.runs[index]
         return run.at + min(max(instant, run.began), run.ended) - run.began
@@ -56,6 +58,7 @@ def work_clock(records: Sequence[Record], activity: Sequence[tuple[float, float]
         k = max(0, bisect_right(starts, time) - 1)
         last[k] = max(last[k], time)
     runs: list[Run] = []
-    for k, start in enumerate(starts):
-        runs.append(Run(start, last[k], runs[-1].at + runs[-1].ended - runs[-1].began if runs else 0.0))
+    for start, end in zip(starts, last, strict=True):
+        if end > start:  # not of one that ended before it did anything
+            runs.append(Run(start, end, runs[-1].at + runs[-1].ended - runs[-1].began if runs else 0.0))
     return WorkClock(tuple(runs))
