@@ -48,15 +48,17 @@ class Column:
     choices: list[tuple[str, int]]
 
 
-def pictures(connection: Connection, records: Iterable[Record], extra: Mapping[str, str]) -> list[Picture]:
-    """Make the cards, in manifest order."""
-    found = {(record["ordinal"], record["image_index"]): record for record in records}
+def pictures(
+    connection: Connection, read: Iterable[tuple[Record, str | None]], extra: Mapping[str, str]
+) -> list[Picture]:
+    """Make the cards of images rows and their thumbnails, in manifest order."""
+    found = {(record["ordinal"], record["image_index"]): (record, small) for record, small in read}
     if not found:
         return []
     places = ", ".join(f"({ordinal}, {index})" for ordinal, index in found)
     timed = rows(connection, f"select * from pictures where (ordinal, image_index) in ({places})")
     names = [name for column, name in extra_names(extra).items() if extra[column] != "binary"]
-    cards = [_picture(found[row["ordinal"], row["image_index"]], row, names) for row in timed]
+    cards = [_picture(*found[row["ordinal"], row["image_index"]], row, names) for row in timed]
     return sorted(cards, key=lambda card: card.key)
 
 
@@ -80,7 +82,7 @@ def _natural(value: str) -> tuple[float, str]:
         return float("inf"), value
 
 
-def _picture(record: Record, row: Record, names: Sequence[str]) -> Picture:
+def _picture(record: Record, thumbnail: str | None, row: Record, names: Sequence[str]) -> Picture:
     values = {name: _text(record[name]) for name in names}
     ours = {
         "size": f"{row['width']} × {row['height']}",
@@ -116,7 +118,7 @@ def _picture(record: Record, row: Record, names: Sequence[str]) -> Picture:
         seed=record["seed"],
         ms=row["picture_ms"],
         tags=tuple(tag for tag, holds in tags if holds),
-        thumbnail=record["thumbnail"],
+        thumbnail=thumbnail,
         values=values | {name: value for name, value in ours.items() if name not in values},
         facts=[(name, value) for name, value in facts if value],
         text="\n".join([record["id"], *(values[name] for name in names)]),

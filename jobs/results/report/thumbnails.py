@@ -23,14 +23,14 @@ _WEBP_SLOWEST = 4
 Record = dict[str, Any]
 
 
-def read_pictures(results: Results, by_lease: Mapping[str, Sequence[Key]]) -> Iterator[Record]:
-    """The images rows of these pictures, with `thumbnail` (a data URI, None where unreadable) in place of `image`."""
+def read_pictures(results: Results, by_lease: Mapping[str, Sequence[Key]]) -> Iterator[tuple[Record, str | None]]:
+    """The images rows of these pictures, without `image`, each with its thumbnail."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for found in pool.map(lambda lease: _read(results, lease, set(by_lease[lease])), sorted(by_lease)):
             yield from found
 
 
-def _read(results: Results, lease_id: str, keys: set[Key]) -> list[Record]:
+def _read(results: Results, lease_id: str, keys: set[Key]) -> list[tuple[Record, str | None]]:
     images = results.images.dataset
     file = ds.dataset(
         f"{results.location.path}/images/{lease_id}.parquet",
@@ -44,7 +44,7 @@ def _read(results: Results, lease_id: str, keys: set[Key]) -> list[Record]:
         for record in batch.to_pylist():
             if (record["ordinal"], record["image_index"]) in keys:
                 image = record.pop("image") or {}
-                found.append(record | {"thumbnail": thumbnail(image.get("bytes"))})
+                found.append((record, thumbnail(image.get("bytes"))))
     return found
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import duckdb
+import pyarrow as pa
+
 from jobs.results.opened import open_results
 from jobs.results.report.build import build
 from jobs.results.report.page import render_page
@@ -16,14 +19,22 @@ PICTURES = 400
 def write_report(out: str, to: str | None = None, pictures: int = PICTURES) -> str:
     """Write the report of the job in `out` to OUT/report.html, or to the file `to`; returns the terminal summary.
 
-    OutputError where no job is in `out` or the page cannot be written.
+    OutputError where no job is in `out` a table is damaged or the page cannot be written.
     """
     results = open_results(out)
     target = locate(to) if to else results.location / NAME
-    report = build(results, pictures)
+    try:
+        report = build(results, pictures)
+    except (pa.ArrowException, duckdb.Error, OSError) as error:
+        raise OutputError(
+            f"{results.uri}: a table cannot be read: {_one_line(error)}; the same render command mends it"
+        ) from error
     try:
         target.write_bytes(render_page(report).encode())
     except OSError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise OutputError(f"{target.uri}: cannot be written: {reason}; give another --to") from error
+        raise OutputError(f"{target.uri}: cannot be written: {_one_line(error)}; give another --to") from error
     return summary(report, target.uri)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -149,6 +149,22 @@ def test_a_damaged_picture_costs_its_thumbnail_only(tmp_path: Path) -> None:
     assert "cannot be decoded" in render_page(found)
 
 
+def test_columns_named_like_ours_are_kept_apart(tmp_path: Path) -> None:
+    extra = {"Seed": "string", "thumbnail": "string", "size": "string", "ID": "string"}
+    row = picture(0, Seed="abc", thumbnail="t", size="large", ID="mine")
+    (card,) = report_on(tmp_path, [row], extra=extra).pictures
+    assert (card.seed, card.values["Seed"], card.values["size"], card.values["ID"]) == (0, "abc", "large", "mine")
+    assert card.thumbnail is not None and card.thumbnail.startswith("data:image/webp")
+
+
+def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
+    make_out(locate(tmp_path), [picture(0)])
+    (file,) = (tmp_path / "images").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(OutputError, match=r"a table cannot be read: [^\n]*made-000000"):
+        write_report(str(tmp_path))
+
+
 def test_the_command_writes_the_page_and_prints_a_summary(tmp_path: Path) -> None:
     make_out(locate(tmp_path / "out"), [picture(0)], [error(1, "no [bold] prompt", field="prompt")])
     done = run("report", tmp_path / "out")
