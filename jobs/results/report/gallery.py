@@ -107,7 +107,8 @@ def _picture(record: Record, thumbnail: str | None, row: Record, names: Sequence
         ("picture's share", milliseconds(row["picture_ms"])),
         ("text, prepare", f"{milliseconds(row['text_ms'])}, {milliseconds(row['prepare_ms'])}"),
         ("denoise, decode", f"{milliseconds(row['denoise_ms'])}, {milliseconds(row['decode_ms'])}"),
-        ("batch", f"{row['batch_id']}, {row['batch_size']} in it"),
+        ("batch", row["batch_id"]),
+        ("batch size", str(row["batch_size"])),
         ("attention", ours["attention_backend"]),
         ("worker", f"{row['worker_id']} on {row['node']}"),
         ("file", f"images/{row['lease_id']}.parquet"),
@@ -120,7 +121,7 @@ def _picture(record: Record, thumbnail: str | None, row: Record, names: Sequence
         tags=tuple(tag for tag, holds in tags if holds),
         thumbnail=thumbnail,
         values=values | {name: value for name, value in ours.items() if name not in values},
-        facts=[(name, value) for name, value in facts if value],
+        facts=[(name, value) for name, value in facts if value.strip()],
         text="\n".join([record["id"], *(values[name] for name in names)]),
     )
 

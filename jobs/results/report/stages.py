@@ -41,15 +41,13 @@ class Stage:
 
 def stages(connection: Connection, idle_s: float) -> list[Stage]:
     """The stages of a picture, then warm-up and idle time, then what happens beside them."""
-    quantiles = ", ".join(
-        f"(select quantile_cont({key}_ms, [0.05, 0.5, 0.95]) from measured) as {key}"
-        for key, _, _ in (*_STAGES, *_BESIDE)
-    )
-    sums = ", ".join(f"coalesce(sum({key}_ms) filter (where not warmup), 0) / 1e3 as {key}_s" for key, _, _ in _STAGES)
-    warm = "coalesce(sum(picture_ms) filter (where warmup), 0) / 1e3 as warm_s"
-    (row,) = rows(connection, f"select {quantiles}, {sums}, {warm} from pictures")
+    quantiles = ", ".join(f"quantile_cont({key}_ms, [0.05, 0.5, 0.95]) as {key}" for key, _, _ in (*_STAGES, *_BESIDE))
+    sums = ", ".join(f"coalesce(sum({key}_ms), 0) / 1e3 as {key}_s" for key, _, _ in _STAGES)
+    warm = "(select coalesce(sum(picture_ms), 0) from pictures) / 1e3 - coalesce(sum(picture_ms), 0) / 1e3 as warm_s"
+    (row,) = rows(connection, f"select {quantiles}, {sums}, {warm} from measured")
     parts = [(*stage, row[stage[0]], row[f"{stage[0]}_s"]) for stage in _STAGES]
-    parts.append(("warmup", "Warm-up", "first batch of each shape on each worker, all stages", None, row["warm_s"]))
+    warm_s = max(0.0, row["warm_s"])  # a difference of sums
+    parts.append(("warmup", "Warm-up", "first batch of each shape on each worker, all stages", None, warm_s))
     parts.append(("idle", "Idle", "a worker between its first and last picture, with none under way", None, idle_s))
     whole = sum(seconds for *_, seconds in parts) or 1.0
     shown = [Stage(key, name, note, ms, s, s / whole) for key, name, note, ms, s in parts]

@@ -79,7 +79,8 @@ def _in_seconds(steps: Sequence[StepRow]) -> bool:
 def _chart(shape: Shape, steps: tuple[StepRow, ...]) -> StepChart:
     scale = 1e-3 if _in_seconds(steps) else 1.0
     low, high = min(row.ms[0] for row in steps) * scale, max(row.ms[-1] for row in steps) * scale
-    y = value_axis(0 if low < high / 2 else low - (high - low) * 0.1, high)
+    # from zero, or over at least a tenth of the value, so that noise does not look like a trend
+    y = value_axis(0 if low < high / 2 else min(low - (high - low) * 0.1, high * 0.9), high)
     lines, boxes, medians = [], [], []
     slot = WIDTH / len(steps)
     for k, row in enumerate(steps):

@@ -126,5 +126,7 @@ def throughput(ended: Sequence[float], total: float) -> Throughput | None:
         top = y.y(float(value))
         if counts[k]:
             boxes.append((left, top, right - left, HEIGHT - top))
-        readout.append(f"{duration(edges[k])} to {duration(edges[k + 1])}: {counts[k]:,} pictures, {value:,.1f} {unit}")
+        noun = "picture" if counts[k] == 1 else "pictures"
+        span = f"{duration(edges[k])} to {duration(edges[k + 1])}"
+        readout.append(f"{span}: {counts[k]:,} {noun}, {value:,.1f} {unit}")
     return Throughput(bar, rectangles(boxes), y, unit, readout)

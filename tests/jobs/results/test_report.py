@@ -55,7 +55,7 @@ def test_workers_tell_leases_idle_gaps_failures_and_deaths(tmp_path: Path) -> No
     assert second.deaths == [(40.0, "killed")] and second.busy == [(14.0, 25.0)]
     assert found.clock.total == 60.0 and found.window_s == 51.0
     assert found.throughput is not None and found.throughput.readout[38].startswith("19.0 s to 19.5 s: 0 pictures")
-    assert sum(": 1 pictures" in line for line in found.throughput.readout) == 4
+    assert sum(": 1 picture," in line for line in found.throughput.readout) == 4
     assert "†" in render_page(found)
 
 
@@ -94,6 +94,7 @@ def test_errors_that_differ_in_numbers_alone_are_one_cause(tmp_path: Path) -> No
 def test_one_warm_up_picture_has_its_times_told_as_such(tmp_path: Path) -> None:
     found = report_on(tmp_path, [picture(0, warmup=True)])
     assert found.totals.only_warmup and found.totals.step_ms == (1000.0,) * 3
+    assert next(stage.seconds for stage in found.stages if stage.key == "denoise") == 5.0
     assert "of warm-up only" in render_page(found)
 
 
