@@ -11,6 +11,7 @@ A picture's share is the batch's time divided by `batch_size`.
 
 from __future__ import annotations
 
+import tempfile
 from typing import Any, TypeAlias
 
 import duckdb
@@ -66,7 +67,9 @@ select * from pictures where not warmup or (select bool_and(warmup) from picture
 
 def open_database(results: Results) -> Connection:
     """Read the light columns of a job's tables once."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(
+        config={"temp_directory": tempfile.gettempdir()}
+    )  # else it spills into the user's folder
     for table in TABLES:
         connection.register(table, getattr(results, table).dataset)
     same = " and ".join(f"p.{name} is not distinct from s.{name}" for name in _SHAPE.split(", "))

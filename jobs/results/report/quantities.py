@@ -12,12 +12,8 @@ def significant(value: float, digits: int = 3) -> str:
     """A number with that many significant digits, thousands grouped, never in exponents: 0.0123, 12.3, 12,300."""
     if value == 0 or value != value:
         return "0" if value == 0 else "–"
-    decimals = max(0, digits - len(f"{abs(value):.0f}")) if abs(value) >= 1 else digits + _leading_zeros(value)
-    return f"{value:,.{decimals}f}"
-
-
-def _leading_zeros(value: float) -> int:
-    return -int(f"{abs(value):e}".partition("e")[2]) - 1
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])  # of the rounded value: 9.996 is 10.0
+    return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
 def milliseconds(ms: float | None) -> str:

@@ -46,7 +46,7 @@ def draw(connection: Connection, sizes: Mapping[str, int], limit: int, always: I
         chosen.add(lease)
     connection.execute("create or replace temp table chosen (lease_id varchar)")
     if len(chosen) < len(leases):
-        connection.executemany("insert into chosen values (?)", [[lease] for lease in sorted(chosen)])
+        connection.execute("insert into chosen select unnest(?)", [sorted(chosen)])
     drawn = rows(connection, _PICTURES if len(chosen) < len(leases) else _ALL_PICTURES, limit)
     by_lease: dict[str, list[Key]] = defaultdict(list)
     keys = set()

@@ -53,8 +53,8 @@ class Timeline:
 def timeline(workers: Sequence[WorkerActivity], clock: WorkClock) -> Timeline:
     """Draw every worker's lane; where there are too many, those that rendered most."""
     total = clock.total or 1.0
-    shown = sorted(workers, key=lambda worker: -worker.pictures)[:_LANES]
-    shown = [worker for worker in workers if worker in shown] if len(workers) > _LANES else list(workers)
+    busiest = {worker.worker_id for worker in sorted(workers, key=lambda worker: -worker.pictures)[:_LANES]}
+    shown = [worker for worker in workers if worker.worker_id in busiest]
     resolution = total / max(200, min(2000, _RECTANGLES // (2 * max(1, len(shown)))))
     return Timeline(
         axis=time_axis(total),

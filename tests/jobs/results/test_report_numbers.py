@@ -9,8 +9,9 @@ from jobs.results.report.quantities import duration, milliseconds, rate, share, 
 
 
 def test_three_digits_count() -> None:
-    values = (0, 0.012345, 0.5, 1.2345, 12.345, 123.45, 12345.6)
-    assert [significant(value) for value in values] == ["0", "0.0123", "0.500", "1.23", "12.3", "123", "12,346"]
+    values = (0, 0.012345, 0.5, 1.2345, 9.6, 9.996, 12.345, 123.45, 12345.6)
+    texts = ["0", "0.0123", "0.500", "1.23", "9.60", "10.0", "12.3", "123", "12,346"]
+    assert [significant(value) for value in values] == texts
 
 
 @pytest.mark.parametrize(
