@@ -18,6 +18,7 @@ from jobs.demo import demo_spec
 from jobs.dry_run import describe
 from jobs.options import merge_config, spec_options
 from jobs.progress import display_for
+from jobs.results.report import PICTURES
 from jobs.run import Summary
 from jobs.run import render as run_job
 from jobs.spec import JobSpec, make_spec
@@ -78,7 +79,7 @@ def status(out: str, as_json: bool) -> None:
 @click.argument("out")
 @click.option("--to", metavar="FILE", help="where to write the page; OUT/report.html by default")
 @click.option(
-    "--pictures", type=click.IntRange(min=0), default=400, show_default=True, help="at most so many in the gallery"
+    "--pictures", type=click.IntRange(min=0), default=PICTURES, show_default=True, help="at most so many in the gallery"
 )
 def report(out: str, to: str | None, pictures: int) -> None:
     """Write one HTML page about the job in OUT, finished or not, and print a summary."""

@@ -14,3 +14,5 @@
 
 Rule: figures come from the tables and the log alone; pictures' bytes are read for those that are shown.
 """
+
+PICTURES = 400  # in the gallery, unless told otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from jobs.results.report.workclock import WorkClock
 
 _LANES = 128
 _RECTANGLES = 24_000  # on all lanes together: about 500 kB
+_MARKS = 250  # places on a lane that a failure can be marked at
 _BARS = 120
 _BAR_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 
@@ -73,8 +75,18 @@ def _lane(worker: WorkerActivity, total: float, resolution: float) -> Lane:
         leases=_path(leases, total, 1, 8, resolution / 4),
         busy=_path(merged(worker.busy, resolution), total, 2.5, 5),
         warm=_path(merged(worker.warm, resolution), total, 2.5, 5),
-        failures=tuple(Mark(time / total, f"{count} failed at {duration(time)}") for time, count in worker.failures),
+        failures=_failures(worker, total),
         deaths=tuple(Mark(time / total, f"died at {duration(time)}: {why}") for time, why in worker.deaths),
+    )
+
+
+def _failures(worker: WorkerActivity, total: float) -> tuple[Mark, ...]:
+    places: Counter[int] = Counter()
+    for time, count in worker.failures:
+        places[round(time / total * _MARKS)] += count
+    return tuple(
+        Mark(place / _MARKS, f"{count} failed at about {duration(place / _MARKS * total)}")
+        for place, count in sorted(places.items())
     )
 
 

@@ -6,6 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from jobs.results.opened import open_results
+from jobs.results.report import PICTURES
 from jobs.results.report.build import build
 from jobs.results.report.page import render_page
 from jobs.results.report.terminal import summary
@@ -13,7 +14,6 @@ from manifests.errors import OutputError
 from manifests.storage import locate
 
 NAME = "report.html"
-PICTURES = 400
 
 
 def write_report(out: str, to: str | None = None, pictures: int = PICTURES) -> str:

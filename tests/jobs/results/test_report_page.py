@@ -77,6 +77,8 @@ def test_text_from_the_manifest_stays_text(opened: Callable[..., Any]) -> None:
 def test_the_gallery_filters_by_text_and_by_any_column(opened: Callable[..., Any]) -> None:
     page = opened()
     assert len(shown(page)) == 18
+    widths = page.evaluate("[...document.querySelectorAll('.card img')].map((image) => image.naturalWidth)")
+    assert sorted(widths) == [64] * 10 + [128] * 8
     page.fill("#search", "FOX 3")
     assert shown(page) == ["fox number 3"] and page.inner_text("#shown") == "1 of 18 shown"
     page.fill("#search", "")
