@@ -19,16 +19,6 @@ from jobs.results.report.workclock import WorkClock
 Span = tuple[float, float]  # seconds on the work clock
 
 
-@dataclass(frozen=True)
-class LeaseSpan:
-    """One lease on its worker."""
-
-    lease_id: str
-    began: float
-    ended: float
-    pictures: int
-
-
 @dataclass
 class WorkerActivity:
     """One worker process; times in seconds on the work clock."""
@@ -36,7 +26,7 @@ class WorkerActivity:
     worker_id: str
     place: str
     pictures: int = 0
-    leases: list[LeaseSpan] = field(default_factory=list)
+    leases: list[Span] = field(default_factory=list)  # in order
     busy: list[Span] = field(default_factory=list)  # apart, in order
     warm: list[Span] = field(default_factory=list)
     failures: list[tuple[float, int]] = field(default_factory=list)  # when a lease came back, and its failed rows
@@ -108,16 +98,15 @@ def _by_birth(worker: WorkerActivity) -> tuple[str, int, str]:
 
 def _fill(worker: WorkerActivity, leases: dict[str, list[dict[str, Any]]], clock: WorkClock) -> None:
     busy: list[Span] = []
-    for lease_id, batches in leases.items():
+    for batches in leases.values():
         spans = _spans(batches)
         worker.pictures += sum(batch["pictures"] for batch in batches)
         mapped = [(clock.at(began), clock.at(ended)) for began, ended in spans]
         busy += mapped
         worker.warm += [span for span, batch in zip(mapped, batches, strict=True) if batch["warmup"]]
-        count = sum(batch["pictures"] for batch in batches)
-        worker.leases.append(LeaseSpan(lease_id, mapped[0][0], max(ended for _, ended in mapped), count))
+        worker.leases.append((mapped[0][0], max(ended for _, ended in mapped)))
     worker.busy = merged(busy)
-    worker.leases.sort(key=lambda lease: lease.began)
+    worker.leases.sort()
 
 
 def _spans(batches: Sequence[dict[str, Any]]) -> list[Span]:

@@ -55,7 +55,7 @@ from pictures group by batch_id
 _SHAPES = f"""
 create temp table shapes as
 select row_number() over (order by count(*) desc, {_SHAPE}) as shape, {_SHAPE},
-    count(*) as pictures, count(*) filter (where not warmup) as warm
+    count(*) as pictures
 from pictures group by {_SHAPE}
 """
 

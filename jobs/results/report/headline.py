@@ -21,7 +21,6 @@ class Shape:
     backend: str
     gpu: str
     pictures: int
-    warm: int
     step_ms: tuple[float, ...] | None  # 5th, 50th and 95th percentile over pictures of their mean step
     picture_ms: tuple[float, ...] | None
 
@@ -49,7 +48,6 @@ def _shape(row: dict[str, Any]) -> Shape:
         backend=f"{row['attention_backend'] or 'unknown'}{', compiled' if row['compiled'] else ''}",
         gpu=row["gpu"] or "CPU",
         pictures=row["pictures"],
-        warm=row["warm"],
         step_ms=row["step_ms"],
         picture_ms=row["picture_ms"],
     )

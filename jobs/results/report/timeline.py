@@ -69,7 +69,7 @@ def timeline(workers: Sequence[WorkerActivity], clock: WorkClock) -> Timeline:
 
 
 def _lane(worker: WorkerActivity, total: float, resolution: float) -> Lane:
-    leases = merged_leases([(lease.began, lease.ended) for lease in worker.leases], resolution)
+    leases = merged_leases(worker.leases, resolution)
     return Lane(
         worker,
         leases=_path(leases, total, 1, 8, resolution / 4),

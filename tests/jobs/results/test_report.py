@@ -51,7 +51,7 @@ def test_workers_tell_leases_idle_gaps_failures_and_deaths(tmp_path: Path) -> No
     first, second = found.workers
     # row 0 from 9 s to 20 s; the lease of rows 1 and 2 encodes both prompts first, from 19 s on
     assert first.busy == [(9.0, 31.0), (50.0, 60.0)] and first.longest_gap == (31.0, 50.0)
-    assert (first.idle_s, first.pictures, len(first.leases)) == (19.0, 3, 2)
+    assert (first.idle_s, first.pictures, first.leases) == (19.0, 3, [(9.0, 20.0), (19.0, 60.0)])
     assert second.deaths == [(40.0, "killed")] and second.busy == [(14.0, 25.0)]
     assert found.clock.total == 60.0 and found.window_s == 51.0
     assert found.throughput is not None and found.throughput.readout[38].startswith("19.0 s to 19.5 s: 0 pictures")
