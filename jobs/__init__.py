@@ -11,6 +11,7 @@
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
     check.py, dry_run.py, demo.py                 the other commands
+    bench/       attention backends side by side on this machine
     results/     after the job: reading what it left
 
 Rule: only the driver writes the log and moves files; the driver never imports torch.
