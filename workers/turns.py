@@ -113,6 +113,7 @@ class TurnWorker:
     def take(self, name: str, lease_id: str, rows: Sequence[Row]) -> TurnResult:
         """Render one batch, a picture a row, under a configuration. What raises is in the result and in `errors`."""
         side = self._sides[name]
+        failure: TurnResult | None = None
         turn = _Turn(side, lease_id, LeaseOutput(locate(side.settings.out), lease_id, side.settings.extra))
         stage = "encode"
         try:
@@ -126,7 +127,10 @@ class TurnWorker:
             if not all(finite):
                 raise ArithmeticError("a picture holds NaN or Inf")
         except Exception as error:
-            return self._fail(turn, rows, stage, error)
+            failure = self._fail(turn, rows, stage, error)
+        if failure is not None:
+            free_memory(self._model.device)  # outside the except block, whose traceback holds the batch's tensors
+            return failure
         context = BatchContext(f"{lease_id}-b{batch.worker_batch}", lease_id, 1, 0.0, side.renderer.peak_gib())
         side.written.append(self._writer.submit(turn.write, batch, context, times, pixels))
         whole = times.text_encode_ms + times.prepare_ms + times.denoise_ms + times.decode_ms

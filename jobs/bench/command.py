@@ -61,8 +61,12 @@ def bench(
         compiles=_COMPILE[compiled], steps=steps, rounds=rounds, dtype=dtype, format=format,
     )  # fmt: skip
     folder = out or tempfile.mkdtemp(prefix="renderay-bench-", dir=".")
-    file = run_bench(plan, folder, lambda line: click.echo(line, err=True))
     location = locate(folder)
+    try:
+        file = run_bench(plan, folder, lambda line: click.echo(line, err=True))
+    except KeyboardInterrupt:
+        click.echo(f"renderay: interrupted; `renderay compare {location.uri}` shows what was measured", err=True)
+        sys.exit(130)
     tables = write_tables(location, file)
     if as_json:
         click.echo((location / "bench-tables.json").read_bytes().decode(), nl=False)

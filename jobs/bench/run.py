@@ -21,13 +21,15 @@ from manifests.row import Row
 from manifests.storage import Location, locate
 from workers.reference import parse_model
 from workers.settings import WorkerFacts, WorkerSettings
-from workers.turns import TurnResult
+from workers.turns import TurnResult, TurnWorker
 
 Say = Callable[[str], None]
 
 
-def run_bench(plan: BenchPlan, out: str, say: Say) -> BenchFile:
+def run_bench(plan: BenchPlan, out: str, say: Say, make_worker: Callable[[], TurnWorker] | None = None) -> BenchFile:
     """Measure every configuration of a plan into `out`; `say` gets a line at every turn.
+
+    `make_worker` replaces the worker that the process holds (tests pass one that dies).
 
     Raises AttentionError where a backend asked for by name cannot be used, before any model is loaded; OutputError
     where `out` holds something; ModelError where a model's name means nothing.
@@ -39,7 +41,7 @@ def run_bench(plan: BenchPlan, out: str, say: Say) -> BenchFile:
         raise OutputError(f"{location.uri}: is not empty; a bench needs a folder of its own, give another --out")
     location.make_folder()
     file = BenchFile(datetime.now(UTC).isoformat(timespec="seconds"), plan.steps, plan.rounds, [])
-    bench = _Bench(plan, location, file, say, new_run_id(datetime.now(UTC), token.token_hex(2)))
+    bench = _Bench(plan, location, file, say, new_run_id(datetime.now(UTC), token.token_hex(2)), make_worker)
     bench.run()
     return file
 
@@ -51,11 +53,11 @@ class _Bench:
     file: BenchFile
     say: Say
     run_id: str
+    make_worker: Callable[[], TurnWorker] | None
     device: str = ""
 
     def run(self) -> None:
-        log = self.out / "_logs" / "bench.log"
-        with BenchProcess(log) as process:
+        with self._process() as process:
             self._settle(process)
         self.file.entries = [_entry(each) for model in self.plan.models for each in self.plan.configurations(model)]
         self.file.write(self.out)
@@ -63,13 +65,16 @@ class _Bench:
             entries = [entry for entry in self.file.entries if entry.model == model]
             turns = _ModelTurns(self, model, entries)
             while turns.unfinished():
-                with BenchProcess(log) as process:
+                with self._process() as process:
                     try:
                         turns.go_on(process)
                     except ProcessDied:
                         turns.died()
             turns.end()
             self.file.write(self.out)
+
+    def _process(self) -> BenchProcess:
+        return BenchProcess(self.out / "_logs" / "bench.log", self.make_worker)
 
     def _settle(self, process: BenchProcess) -> None:
         """Which backends: those asked for by name must be usable, `all` takes those that are."""
@@ -128,6 +133,7 @@ class _ModelTurns:
                 if entry.failure:
                     process.call("drop", name)
             self._round += 1
+            self.bench.file.write(self.bench.out)
             if broken:
                 return
 

@@ -28,6 +28,7 @@ _COLUMNS = {
     "exact": "exactness",
 }
 _MOST_SHOWN = 3
+_WORDS = {None: "none", True: "yes", False: "no"}
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,6 @@ def _versions(run: Run) -> dict[str, str]:
 
 
 def _shown(values: set[Any]) -> str:
-    texts = sorted(
-        "none" if value is None else str(value).lower() if value is True or value is False else str(value)
-        for value in values
-    )
+    texts = sorted(_WORDS.get(value, str(value)) if isinstance(value, bool | None) else str(value) for value in values)
     more = f" and {len(texts) - _MOST_SHOWN} more" if len(texts) > _MOST_SHOWN else ""
     return ", ".join(texts[:_MOST_SHOWN]) + more
