@@ -23,7 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from _report import print_json, print_table, verdict
 
+from jobs.jobfile import JobFile
 from manifests.schemas import STEPS, images_schema
+from manifests.storage import locate
 
 STEPS_A_PICTURE = 50
 SECONDS = 60.0
@@ -52,8 +54,7 @@ def make_run(out: Path, pictures: int, files: int) -> None:
         steps |= {"step": np.tile(np.arange(STEPS_A_PICTURE, dtype=np.int32), len(chunk)), "step_ms": step_ms.ravel()}
         steps |= {name: np.tile(np.linspace(1, 0, STEPS_A_PICTURE), len(chunk)) for name in ("timestep", "sigma")}
         write(out / "steps" / f"{number:05d}.parquet", STEPS, steps, len(spread))
-    job = {"spec": {}, "manifest": [], "rows": pictures, "extra": {}, "created_at": "", "schema_version": 1}
-    (out / "job.json").write_text(json.dumps(job | {"model": {"versions": {}}}))
+    JobFile(spec={}, manifest=[], rows=pictures, extra={}, created_at=STARTED.isoformat()).write(locate(out))
 
 
 def write(path: Path, schema: pa.Schema, columns: dict[str, Any], rows: int) -> None:

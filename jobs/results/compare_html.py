@@ -31,12 +31,13 @@ def comparison_page(comparisons: Sequence[Comparison], pairs: Sequence[Sequence[
     from jinja2 import Environment
 
     template = Environment(autoescape=True).from_string((files("jobs.results") / "compare.html").read_text("utf-8"))
+    first = comparisons[0]
     charts = {
         title: chart([(each, line) for each in comparisons for line in each.lines if line.metric == metric])
         for title, metric in (("Per step", "step_ms"), ("End to end", "picture_s"))
     }
     return template.render(
-        title=f"{comparisons[0].a.name} against {', '.join(dict.fromkeys(each.b.name for each in comparisons))}",
+        title=f"{first.a.name} against {first.b.name}" if len(comparisons) == 1 else f"{len(comparisons)} comparisons",
         tables=comparison_tables(comparisons),
         charts=charts,
         notes=notes(comparisons),
