@@ -44,13 +44,14 @@ log = logging.getLogger("renderay.bench")
 class TurnResult:
     """How a turn went: the batch's seconds a step and a picture, or `error` in one line; `seconds` of wall time.
 
-    `broken`: the process can render no more.
+    `warmup`: it was the first of its configuration in this process. `broken`: the process can render no more.
     """
 
     step_s: float | None
     picture_s: float | None
     backend: str
     seconds: float
+    warmup: bool = False
     error: str | None = None
     broken: bool = False
 
@@ -135,9 +136,8 @@ class TurnWorker:
         side.written.append(self._writer.submit(turn.write, batch, context, times, pixels))
         whole = times.text_encode_ms + times.prepare_ms + times.denoise_ms + times.decode_ms
         steps = [step.step_ms for step in times.steps]
-        return TurnResult(
-            sum(steps) / len(steps) / 1e3, whole / len(rows) / 1e3, batch.attention_backend, turn.seconds()
-        )
+        step_s, picture_s = sum(steps) / len(steps) / 1e3, whole / len(rows) / 1e3
+        return TurnResult(step_s, picture_s, batch.attention_backend, turn.seconds(), batch.warmup)
 
     def written(self, name: str) -> list[LeaseResult]:
         """The staged files of a configuration's turns since the last call; waits for them."""
@@ -167,7 +167,7 @@ class TurnWorker:
         turn.side.written.append(self._writer.submit(turn.close))
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         broken = "CUDA error" in reason and not isinstance(error, torch.OutOfMemoryError)
-        return TurnResult(None, None, "", turn.seconds(), reason, broken)
+        return TurnResult(None, None, "", turn.seconds(), error=reason, broken=broken)
 
 
 @dataclass

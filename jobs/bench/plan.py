@@ -86,8 +86,8 @@ def make_plan(
 
 
 def candidates() -> list[str]:
-    """What `all` stands for before anything is tried: `auto`, and every exact backend that is not a download."""
-    return [AUTO, *(name for name, each in BACKENDS.items() if each.exact and not getattr(each, "hub", False))]
+    """What `all` stands for before anything is tried: every exact backend that is not a download, and `auto`."""
+    return [*(name for name, each in BACKENDS.items() if each.exact and not getattr(each, "hub", False)), AUTO]
 
 
 def turn_order(names: Sequence[str], number: int) -> list[str]:

@@ -10,6 +10,7 @@ import secrets as token
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from jobs.bench.plan import ALL, BenchPlan, Configuration, candidates, folder_of, turn_order
 from jobs.bench.process import BenchProcess, ProcessDied
@@ -21,7 +22,9 @@ from manifests.row import Row
 from manifests.storage import Location, locate
 from workers.reference import parse_model
 from workers.settings import WorkerFacts, WorkerSettings
-from workers.turns import TurnResult, TurnWorker
+
+if TYPE_CHECKING:
+    from workers.turns import TurnResult, TurnWorker
 
 Say = Callable[[str], None]
 
@@ -103,6 +106,7 @@ class _ModelTurns:
     current: BenchEntry | None = None
     processes: int = 0
     _round: int = 0
+    _timed: set[str] = field(default_factory=set)  # those whose turn in this round was no warm-up
     _sides: dict[str, BenchSide] = field(default_factory=dict)
 
     def unfinished(self) -> list[BenchEntry]:
@@ -124,12 +128,13 @@ class _ModelTurns:
         rows = self._prepare(process, base, facts)
         while entries := {entry.name: entry for entry in self.unfinished()}:
             order = turn_order(list(entries), self._round)
+            self._timed.clear()
             # a broken process ends the round; those that had no turn in it miss this one
             broken = any(not self._take(process, entries[name], rows[name][self._round]) for name in order)
             for name, entry in entries.items():
                 if name in self._sides:
                     self._sides[name].commit(process.call("written", name))
-                    entry.measured = entry.measured or (self._round > 0 and not entry.failure)
+                    entry.measured = entry.measured or name in self._timed
                 if entry.failure:
                     process.call("drop", name)
             self._round += 1
@@ -168,7 +173,9 @@ class _ModelTurns:
             self.fail(entry, result.error)
             return not result.broken
         assert result.step_s is not None and result.picture_s is not None
-        which = f"round {self._round} of {self.bench.plan.rounds}" if self._round else "warm-up"
+        if not result.warmup:
+            self._timed.add(entry.name)
+        which = "warm-up" if result.warmup else f"round {self._round} of {self.bench.plan.rounds}"
         self.bench.say(
             f"{self.model}: {which}: {entry.name} (ran {result.backend}): "
             f"{result.step_s:.4f} s/step, {result.picture_s:.3f} s a picture; the turn took {result.seconds:.1f} s"
@@ -191,7 +198,7 @@ class _ModelTurns:
         """Close every folder."""
         for entry in self.entries:
             if entry.name in self._sides:
-                self._sides[entry.name].end(whole=not entry.failure)
+                self._sides[entry.name].end()
 
 
 def _entry(each: Configuration) -> BenchEntry:

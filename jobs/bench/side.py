@@ -46,6 +46,7 @@ class BenchSide:
             height=height,
             format=plan.format,
         )
+        self._finished = 0  # rows
         self._job = open_job(self._spec, run_id)
         self._commits = CommitLog(self._job.out, run_id)
         self._publisher = Publisher(self._job.out)
@@ -76,12 +77,13 @@ class BenchSide:
     def commit(self, results: Sequence[LeaseResult]) -> None:
         """Log and publish the staged files of some turns."""
         now = datetime.now(UTC)
+        self._finished += sum(len(result.done) + len(result.failed) for result in results)
         self._commits.append([lease_record(result, now) for result in results])
         self._publisher.publish([file for result in results for file in result.files])
 
-    def end(self, whole: bool) -> None:
-        """Nothing follows; `whole` where every round was rendered."""
-        if whole:
+    def end(self) -> None:
+        """Nothing follows."""
+        if self._finished == self._job.rows:
             self._commits.append([end_record(self._job.rows, datetime.now(UTC))])
         clear_staging(self._job.out)
         self._publisher.close()

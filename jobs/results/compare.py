@@ -113,7 +113,13 @@ class Comparison:
     def as_json(self) -> list[dict[str, Any]]:
         """One object a line."""
         runs = {"a_runs_at": [run.uri for run in self.a.runs], "b_runs_at": [run.uri for run in self.b.runs]}
-        names = {"a_name": self.a.name, "b_name": self.b.name, "a_ran": self.a.ran, "b_ran": self.b.ran}
+        names = {
+            "paired": self.paired,
+            "a_name": self.a.name,
+            "b_name": self.b.name,
+            "a_ran": self.a.ran,
+            "b_ran": self.b.ran,
+        }
         return [line.as_json() | names | runs | {"warnings": list(self.warnings)} for line in self.lines]
 
 
@@ -146,10 +152,10 @@ def figure_of(side: Side, metric: str) -> Figure:
 def _line(a: Side, b: Side, group: dict[str, Any], metric: str, rounds: list[int]) -> Line:
     ours, theirs = (_samples(side, group, metric, rounds) for side in (a, b))
     if rounds:  # a round that one side missed is no pair
-        both = [pair for pair in zip(ours, theirs, strict=True) if all(pair)]
-        ours, theirs = [pair[0] for pair in both], [pair[1] for pair in both]
+        pairs = [pair for pair in zip(ours, theirs, strict=True) if all(pair)]
+        ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     else:
-        ours, theirs = list(filter(None, ours)), list(filter(None, theirs))
+        ours, theirs = [run for run in ours if run], [run for run in theirs if run]
     return Line(group, metric, _figure(ours), _figure(theirs), ratio(ours, theirs, bool(rounds)))
 
 
