@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from jobs.api import open, render
 from jobs.cli import main
-from jobs.results.opened import Results
+from jobs.results.opened import Results, ResultTable
+from jobs.results.pictures import Picture
 from jobs.run import Summary
 from manifests.errors import RenderayError
 
-__all__ = ["RenderayError", "Results", "Summary", "main", "open", "render"]
+__all__ = ["Picture", "RenderayError", "ResultTable", "Results", "Summary", "main", "open", "render"]
 
 if __name__ == "__main__":
     main()

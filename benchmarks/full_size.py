@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-STEPS = {"flux.1-dev": 50, "flux.2-dev": 50, "qwen-image": 50, "qwen-image-edit": 40}
+STEPS = {"flux.1-dev": 50, "flux.2-dev": 50, "qwen-image": 50, "qwen-image-edit-2511": 40}
 PROMPTS = ["a red fox in the snow, photograph", "an owl that reads a newspaper, watercolour"]
 
 
@@ -27,7 +27,7 @@ def write_manifest(folder: Path, family: str, rows: int) -> Path:
     """`rows` rows with seeds of their own; edit rows with a picture of gradients and noise."""
     noise = np.random.default_rng(0).integers(0, 60, (768, 1024, 3)) + np.linspace(0, 195, 1024)[None, :, None]
     Image.fromarray(noise.astype(np.uint8)).save(folder / "photo.png")
-    own = {"image": "photo.png"} if family == "qwen-image-edit" else {}
+    own = {"image": "photo.png"} if family == "qwen-image-edit-2511" else {}
     lines = [{"id": f"r{k}", "prompt": PROMPTS[k % 2], "seed": k, **own} for k in range(rows)]
     path = folder / "rows.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -107,7 +107,7 @@ def plain(family: str, steps: int, folder: str) -> None:
         options |= {"negative_prompt": defaults.negative_prompt, "true_cfg_scale": defaults.true_cfg_scale}
     if defaults.guidance_scale is not None:
         options["guidance_scale"] = defaults.guidance_scale
-    if family == "qwen-image-edit":
+    if family == "qwen-image-edit-2511":
         options["image"] = [Image.open(Path(folder) / "photo.png")]
     generator = torch.Generator("cpu").manual_seed(0)
     picture = model.pipe(

@@ -5,13 +5,14 @@
     spec.py      what is asked for
     run.py       one run from beginning to end
     job.py       a job: manifest, ledger, decisions    jobfile.py, card.py  what it writes about itself
+    glossary.py  what the tables' columns mean
     driver.py    the loop                         planner.py, sizing.py  which rows go out next
     pool.py      workers as Ray actors            cluster.py  joining or starting Ray
     commits.py   the log: the only truth          ledger.py   what it adds up to
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
     check.py, dry_run.py, demo.py                 the other commands
-    bench/       attention backends side by side on this machine
+    bench/       attention backends in turns      export/      from the tables to what other programs take
     results/     after the job: reading what it left
 
 Rule: only the driver writes the log and moves files; the driver never imports torch.

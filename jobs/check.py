@@ -10,6 +10,7 @@ from manifests.errors import ManifestError
 from manifests.files import find_files
 from manifests.row import BadRow
 from manifests.rows import parse_rows
+from manifests.survey import survey
 from manifests.validate import RowRules
 
 
@@ -19,10 +20,13 @@ def check_manifest(
     """For every row how many were read so far, and `file:line: field: reason` if it is bad.
 
     With a model, sizes and arguments are checked against it; its weights are not loaded.
-    Raises ManifestError where a file cannot be read or holds no row, ModelError where the model cannot be described.
+    Raises ManifestError where a file cannot be read or holds no row, ModelError where the model cannot be described,
+    SpecError where a column is to be read from one that no row has.
     """
     files = find_files(paths)
     rules = _rules(model)
+    if columns.options:
+        survey(files, columns, limit)
     count = 0
     for row in parse_rows(files, columns, rules, limit):
         count += 1

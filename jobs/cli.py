@@ -17,6 +17,10 @@ from jobs.bench.command import bench
 from jobs.check import check_manifest
 from jobs.demo import demo_spec
 from jobs.dry_run import describe
+from jobs.export.export import Exported, ExportOptions
+from jobs.export.export import export as export_pictures
+from jobs.export.image_folder import METADATA
+from jobs.export.names import DEFAULT as DEFAULT_NAME
 from jobs.options import merge_config, spec_options
 from jobs.progress import display_for
 from jobs.results.compare_command import compare_command
@@ -77,6 +81,30 @@ def status(out: str, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("out")
+@click.option(
+    "--to", required=True, metavar="FOLDER", help="where to write, local or remote; new, empty, or of this export"
+)
+@click.option("--name", metavar="TEMPLATE", default=DEFAULT_NAME, show_default=True, help="file name from columns")
+@click.option("--where", metavar="SQL", help="only pictures of which this DuckDB condition on the images table is true")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="the first N pictures only")
+@click.option("--metadata", type=click.Choice(METADATA), default="jsonl", show_default=True, help="beside the files")
+@click.option("--webdataset", is_flag=True, help="write tar shards in place of files")
+@click.option("--shard-mb", type=click.IntRange(1), default=500, show_default=True, metavar="N", help="size of a shard")
+@click.option("--no-files", is_flag=True, help="write no files, only what else is asked for")
+@click.option("--contact-sheet", is_flag=True, help="add pages of small pictures with captions")
+@click.option("--group-by", metavar="COLUMN", help="pages of the contact sheet by a column")
+@click.option("--font", metavar="FILE", help="font of the contact sheet; one that has the letters by default")
+def export(out: str, to: str, webdataset: bool, no_files: bool, shard_mb: int, **options: Any) -> None:
+    """Write the pictures in OUT as files named by a template, with metadata; as WebDataset; as contact sheets."""
+    layout = "webdataset" if webdataset else "none" if no_files else "files"
+    done = export_pictures(out, to, ExportOptions(layout=layout, shard_bytes=shard_mb * 1_000_000, **options))
+    click.echo(_exported(done, layout))
+    if done.left:
+        click.echo(f"{done.left} rows of the job are still to be rendered; the same command adds them later", err=True)
+
+
+@cli.command()
 @click.option("--out", metavar="URI", help="output folder; a new one in the current folder by default")
 def demo(out: str | None) -> None:
     """Render a small manifest with a tiny model on this machine: no GPU, no download, about a minute."""
@@ -102,6 +130,17 @@ def _report(summary: Summary) -> str:
         f"{summary.done} of {summary.rows} rows done, {summary.pictures} pictures, {new} "
         f"in {summary.seconds:.1f} s{failed}\n{summary.out}"
     )
+
+
+def _exported(done: Exported, layout: str) -> str:
+    parts = [f"{done.pictures} pictures"]
+    if layout == "files":
+        parts.append(f"{done.new} of them new")
+    elif layout == "webdataset":
+        parts.append(f"{done.shards} shards")
+    if done.pages:
+        parts.append(f"{done.pages} contact sheet pages")
+    return f"{', '.join(parts)}\n{done.to}"
 
 
 def main() -> None:

@@ -87,7 +87,9 @@ def _resources(spec: JobSpec, cluster: dict[str, float]) -> Resources:
     if spec.gpus and gpus < 1:
         raise SpecError(f"gpus {spec.gpus}: Ray sees no GPU here; leave --gpus out, or give --address of a cluster")
     if gpus and spec.gpus != 0:
-        workers_wanted = spec.workers or spec.gpus or gpus
+        if gpus < spec.gpus_per_worker:
+            raise SpecError(f"gpus_per_worker {spec.gpus_per_worker}: Ray sees {gpus} GPU; leave --gpus-per-worker out")
+        workers_wanted = spec.workers or max(1, (spec.gpus or gpus) // spec.gpus_per_worker)
         return Resources("cuda", workers_wanted, max(1, cpus // max(1, gpus)))
     return Resources("cpu", spec.workers or max(1, cpus), 1)
 

@@ -20,6 +20,7 @@ from manifests.storage import Location
 from workers.settings import LeaseResult, TableFile
 
 FOLDER = "_commits"
+_CHUNK_BYTES = 1 << 20
 Record = dict[str, Any]
 
 
@@ -29,17 +30,26 @@ def new_run_id(now: datetime, nonce: str) -> str:
 
 
 def read_log(out: Location) -> Iterator[Record]:
-    """All records, oldest first; streams, segment by segment."""
+    """All records, oldest first, streamed: a segment may be hundreds of megabytes."""
     for info in (out / FOLDER).list():
         if not info.base_name.endswith(".jsonl"):
             continue
-        for line in (out / FOLDER / info.base_name).read_bytes().split(b"\n"):
+        for line in _lines(out / FOLDER / info.base_name):
             try:
                 record = json.loads(line) if line else None
             except ValueError:
                 continue  # torn by a crash
             if isinstance(record, dict) and isinstance(record.get("kind"), str):
                 yield record
+
+
+def _lines(segment: Location) -> Iterator[bytes]:
+    rest = b""
+    with segment.fs.open_input_stream(segment.path, compression=None) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+    yield rest
 
 
 class CommitLog:

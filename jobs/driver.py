@@ -25,7 +25,7 @@ from manifests.errors import AttentionError, JobStopped, ModelError
 from manifests.plan import Lease, shape_of
 from manifests.row import BadRow, Row
 from manifests.schemas import TABLES
-from manifests.storage import Location
+from manifests.storage import Location, is_full
 from workers.breadcrumb import breadcrumb_location, read_breadcrumb
 from workers.records import bad_row_record
 from workers.settings import Decisions, LeaseResult, WorkerFacts
@@ -147,6 +147,8 @@ class Driver:
         cause = getattr(error, "cause", None) or error  # Ray wraps what a worker raises, traceback and all
         if isinstance(cause, ModelError | AttentionError):
             raise cause
+        if member.leases and is_full(cause):
+            raise cause  # a new worker could write no more than this one
         if member.leases and not isinstance(cause, OSError):
             self._bury(member, _one_line(error))
             return

@@ -58,6 +58,7 @@ class RenderJob:
         """Check that a worker's model is the job's own; the decisions for its GPU model, if there are any."""
         if self.file.model:
             require_same_model(self.out, self.file, facts)
+        self.sizer.swap_seconds = max(self.sizer.swap_seconds, facts.model.swap_seconds)
         return self.file.decisions.get(facts.hardware.kind)
 
     def adopt(self, facts: WorkerFacts, decisions: Decisions) -> None:
@@ -69,7 +70,7 @@ class RenderJob:
         self.file.hardware.append(asdict(facts.hardware))
         self.file.decisions[facts.hardware.kind] = decisions
         self.file.write(self.out)
-        write_card(self.out, self.file)
+        write_card(self.out, self.file, self.ledger, self.rows)
 
     def sample(self, facts: WorkerFacts) -> Row | None:
         """The first row that this model can render."""

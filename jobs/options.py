@@ -17,7 +17,14 @@ from jobs.spec import JobSpec
 from manifests.errors import SpecError
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
-_NAMED_METAVARS = {"model": "REF", "out": "URI", "column": "CANONICAL=NAME", "lora": "REF[:SCALE]", "address": "ADDR"}
+_NAMED_METAVARS = {
+    "model": "REF",
+    "out": "URI",
+    "column": "CANONICAL=NAME",
+    "lora": "REF[:SCALE]",
+    "address": "ADDR",
+    "gpu_memory": "GIB",
+}
 
 
 def spec_options() -> Callable[[Any], Any]:
@@ -87,7 +94,7 @@ def read_config(path: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise SpecError(f"config {path}: must map option names to values, like `steps: 28`")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
-    for name in ("manifest", "column", "lora"):
+    for name in ("manifest", "column", "lora", "quantize"):
         if isinstance(options.get(name), str):
             options[name] = [options[name]]
     if isinstance(options.get("column"), dict):

@@ -17,6 +17,7 @@ from typing import Any
 
 from attention import require_usable
 from jobs import cluster
+from jobs.card import write_card
 from jobs.commits import CommitLog, end_record, new_run_id, run_record
 from jobs.driver import Driver
 from jobs.job import RenderJob, open_job
@@ -27,6 +28,7 @@ from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.spec import JobSpec
 from manifests.errors import JobStopped, OutputError
 from workers.logs import log_to
+from workers.pipelines import LoadOptions
 from workers.settings import WorkerSettings
 
 log = logging.getLogger("renderay.driver")
@@ -85,6 +87,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
             with _terminable():
                 _drive(job, commits, lock, display or Display(), actor_class)
         clear_staging(job.out)
+        write_card(job.out, job.file, job.ledger, job.rows)
         commits.append([end_record(job.rows, datetime.now(UTC))])
         return _summary(job, before, began)
     except OSError as error:
@@ -108,7 +111,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
         settings = _worker_settings(job, resources)
         pool = WorkerPool(
             actor_class or _render_actor(),
-            {"num_gpus": 1, "num_cpus": 1} if resources.device == "cuda" else {"num_cpus": 1},
+            {"num_gpus": job.spec.gpus_per_worker, "num_cpus": 1} if resources.device == "cuda" else {"num_cpus": 1},
             lambda worker_id: replace(settings, worker_id=worker_id),
             cluster.secrets(),
             job.run_id,
@@ -161,7 +164,15 @@ def _worker_settings(job: RenderJob, resources: cluster.Resources) -> WorkerSett
         format=spec.format,
         out=job.out.uri,
         extra=job.file.extra,
-        lora=spec.lora,
+        load=LoadOptions(
+            lora=spec.lora,
+            quantize=spec.quantize,
+            offload=spec.offload,
+            gpus=spec.gpus_per_worker,
+            gpu_memory=spec.gpu_memory,
+            allow_pickle=spec.allow_pickle,
+            trust_remote_code=spec.trust_remote_code,
+        ),
         encode_threads=spec.encode_threads or (max(2, resources.cores_per_worker - 2) if on_gpu else 1),
     )
 

@@ -14,10 +14,12 @@ from manifests.columns import ColumnMap
 from manifests.errors import SpecError
 from manifests.validate import OPTIONAL, RowRules
 from workers.lora import parse_lora
+from workers.quantize import parse_quantize
 
 # fields that may differ when a job is resumed: none of them changes a picture
 FREE_ON_RESUME = frozenset(
-    {"manifest", "out", "limit", "gpus", "workers", "address", "lease_seconds", "stall_timeout", "encode_threads"}
+    {"manifest", "out", "limit", "gpus", "workers", "gpus_per_worker", "gpu_memory", "offload", "address"}
+    | {"lease_seconds", "stall_timeout", "encode_threads", "allow_pickle", "trust_remote_code"}
 )
 
 
@@ -34,6 +36,18 @@ class JobSpec(BaseModel):
     workers: Annotated[
         int | None, Field(ge=1, description="workers; one a GPU, or one a core without GPUs, by default")
     ] = None
+    gpus_per_worker: Annotated[
+        int, Field(ge=1, le=2, description="GPUs of one worker; with 2, text encoders live on the second")
+    ] = 1
+    gpu_memory: Annotated[
+        float | None, Field(gt=0, description="GiB of each GPU that a worker may use; all by default")
+    ] = None
+    offload: Annotated[
+        Literal["auto", "never", "swap"],
+        Field(
+            description="swap text encoders and denoiser in from host memory, once a lease; auto where they don't fit"
+        ),
+    ] = "auto"
     batch_size: Annotated[int | Literal["auto"], Field(description="pictures in one pipeline call")] = "auto"
     compile: Annotated[bool | None, Field(description="compile the model's repeated blocks; on GPUs by default")] = None
     dtype: Annotated[
@@ -43,6 +57,16 @@ class JobSpec(BaseModel):
     lora: Annotated[
         tuple[str, ...], Field(description="REF[:SCALE]: LoRA weights to merge into the model; repeatable")
     ] = ()
+    quantize: Annotated[
+        tuple[str, ...],
+        Field(
+            description="int8|float8, of the denoiser, or COMPONENT=METHOD: one byte a weight, not exact; repeatable"
+        ),
+    ] = ()
+    allow_pickle: Annotated[
+        bool, Field(description="load weights that are not safetensors, which can run any code")
+    ] = False
+    trust_remote_code: Annotated[bool, Field(description="run code that comes with the model")] = False
     steps: Annotated[int | None, Field(description="denoising steps of rows that name none")] = None
     width: Annotated[int | None, Field(description="width in pixels of rows that name none")] = None
     height: Annotated[int | None, Field(description="height in pixels of rows that name none")] = None
@@ -77,6 +101,8 @@ class JobSpec(BaseModel):
     def _workers_fit_gpus(self) -> JobSpec:
         if self.gpus and self.workers and self.workers > self.gpus:
             raise ValueError(f"workers {self.workers} is more than gpus {self.gpus}; every worker takes one GPU")
+        if self.gpus and self.gpus < (self.workers or 1) * self.gpus_per_worker:
+            raise ValueError(f"gpus {self.gpus} is less than gpus_per_worker {self.gpus_per_worker} for each worker")
         return self
 
     @property
@@ -96,7 +122,8 @@ def make_spec(**values: Any) -> JobSpec:
     except ValidationError as error:
         faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}  # the first a field
         raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
-    _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora]  # their errors belong to the spec
+    # their errors belong to the spec
+    _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora], parse_quantize(spec.quantize)
     return spec
 
 

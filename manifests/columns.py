@@ -48,6 +48,11 @@ class ColumnMap:
         self._source[canonical] = name
 
     @property
+    def mapped(self) -> dict[str, str]:
+        """The canonical name of every manifest column that an option names."""
+        return {name: canonical for canonical, name in self._source.items()}
+
+    @property
     def sources(self) -> frozenset[str]:
         """The manifest columns that are read as canonical ones; every other is the manifest's own."""
         return frozenset(self._target)

@@ -116,6 +116,10 @@ def _expand(path: str) -> Iterator[ManifestFile]:
     if info.type == pafs.FileType.NotFound:
         raise ManifestError(f"{path}: no such file or folder")
     if info.type == pafs.FileType.Directory:
+        if all((location / name).exists() for name in ("job.json", "_commits")):
+            raise ManifestError(
+                f"{path}: is the output folder of a job, not a manifest; give the manifest, its prompts"
+            )
         inside = [file for file, parts in _below(location) if not any(part[0] in "_." for part in parts)]
         inside = [file for file in inside if file.location.name.lower() not in _BYSTANDERS]
         if not inside:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -55,7 +57,7 @@ def read_raw(file: ManifestFile) -> Iterator[Raw]:
         return _read_jsonl(file)
     if file.format == "text":
         return _read_text(file)
-    return _read_table(file, "\t" if file.format == "tsv" else ",")
+    return _read_table(file)
 
 
 def open_parquet(file: ManifestFile) -> pq.ParquetFile:
@@ -138,13 +140,14 @@ def _read_text(file: ManifestFile) -> Iterator[Raw]:
         yield number, None if problem else {"prompt": line.decode().removesuffix("\r")}, problem
 
 
-def _read_table(file: ManifestFile, delimiter: str) -> Iterator[Raw]:
+def _read_table(file: ManifestFile) -> Iterator[Raw]:
     # csv takes text: bytes that are not UTF-8 pass through as surrogates and are found again in their row.
-    lines = (line.decode("utf-8", "surrogateescape") + "\n" for _, line in _lines(file))
+    lines: Iterator[str] = (line.decode("utf-8", "surrogateescape") + "\n" for _, line in _lines(file))
     csv.field_size_limit(_MAX_LINE_BYTES)  # for the whole process; the default of 128 KiB is a short data: URI
     if file.format == "tsv":
-        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, strict=True)
     else:
+        delimiter, lines = _delimiter(lines)
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
@@ -165,6 +168,25 @@ def _read_table(file: ManifestFile, delimiter: str) -> Iterator[Raw]:
             yield line, None if problem else _given(header or [], cells), problem
     if header is None:
         raise ManifestError(f"{file.location.uri}: has no header line; the first line must name the columns")
+
+
+def _delimiter(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
+    """What separates the cells of a CSV file, and its lines.
+
+    A comma, unless the header has none between its names and has what spreadsheets write where the comma is the decimal
+    point; or what Excel's first line `sep=;` says.
+    """
+    ahead: list[str] = []
+    for line in lines:
+        ahead.append(line)
+        if line.strip():
+            break
+    header = ahead[-1] if ahead else ""
+    said = re.fullmatch(r"sep=(.)\r?\n", header)
+    if said:
+        return said.group(1), chain([*ahead[:-1], "\n"], lines)
+    found = next((mark for mark in ",;\t|" if len(next(csv.reader([header], delimiter=mark), [])) > 1), ",")
+    return found, chain(ahead, lines)
 
 
 def _unquoted(cell: str) -> str:

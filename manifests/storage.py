@@ -8,6 +8,7 @@ that may be remote starts here.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import re
@@ -20,6 +21,7 @@ import pyarrow.fs as pafs
 from manifests.errors import RenderayError, SpecError
 
 _NATIVE_SCHEMES = ("s3", "gs", "gcs")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _OPTIONS = re.compile(r"\?(region|endpoint_override|scheme|allow_bucket_creation|anonymous|retry_limit_seconds)=.*$")
 
 
@@ -97,6 +99,11 @@ class Location:
     def move_to(self, target: Location) -> None:
         """Rename to `target` on the same filesystem (object stores copy, then delete), replacing what is there."""
         self.fs.move(self.path, target.path)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that nothing more can be written: disk full, quota used up, mounted read-only."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def locate(uri: str | os.PathLike[str]) -> Location:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.columns import ColumnMap
-from manifests.errors import ManifestError
+from manifests.errors import ManifestError, SpecError
 from manifests.files import ManifestFile
 from manifests.read import open_parquet, read_raw
 
@@ -40,9 +40,11 @@ class Survey:
 def survey(files: Sequence[ManifestFile], columns: ColumnMap, limit: int | None = None) -> Survey:
     """Read every record of the first `limit` once; of Parquet only the footers.
 
-    Raises ManifestError where a file cannot be read, or the manifest holds no row or too many columns.
+    Raises ManifestError where a file cannot be read, or the manifest holds no row or too many columns; SpecError where
+    `--column` names a column that no row has.
     """
     rows = 0
+    missing = set(columns.mapped)
     typed: dict[str, str] = {}  # by what JSON and Parquet say a value is
     cells: dict[str, str] = {}  # by what the text of CSV cells looks like
     order: dict[str, None] = {}
@@ -52,18 +54,27 @@ def survey(files: Sequence[ManifestFile], columns: ColumnMap, limit: int | None 
             break
         kinds = cells if file.format in ("csv", "tsv", "text") else typed
         scan = {"parquet": _scan_parquet, "jsonl": _scan_json}.get(file.format, _scan_cells)
-        rows += scan(file, columns.sources, left, kinds)
+        rows += scan(file, columns.sources, missing, left, kinds)
         order |= dict.fromkeys(kinds)
     if not rows:
         raise ManifestError(f"{files[0].location.uri if files else 'manifest'}: holds no row")
+    if missing:
+        name = min(missing)
+        raise SpecError(
+            f"--column {columns.mapped[name]}={name}: no row has a column {name!r}; the manifest's own columns are "
+            f"{', '.join(map(repr, order)) or 'none'}"
+        )
     return Survey(rows, {name: _merged(typed.get(name, "null"), cells.get(name, "null")) for name in order})
 
 
-def _scan_json(file: ManifestFile, known: frozenset[str], limit: int | None, kinds: dict[str, str]) -> int:
+def _scan_json(
+    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+) -> int:
     count = 0
     for count, (_, values, _) in enumerate(islice(read_raw(file), limit), 1):  # noqa: B007
         for name, value in (values or {}).items():
             if name in known:
+                missing.discard(name)
                 continue
             kind = _BY_TYPE.get(type(value), "json")
             if kind == "int64" and value not in _INT64:
@@ -73,11 +84,16 @@ def _scan_json(file: ManifestFile, known: frozenset[str], limit: int | None, kin
     return count
 
 
-def _scan_cells(file: ManifestFile, known: frozenset[str], limit: int | None, kinds: dict[str, str]) -> int:
+def _scan_cells(
+    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+) -> int:
     count = 0
     for count, (_, values, _) in enumerate(islice(read_raw(file), limit), 1):  # noqa: B007
         for name, text in (values or {}).items():
-            if name in known or kinds.get(name) == "string":
+            if name in known:
+                missing.discard(name)
+                continue
+            if kinds.get(name) == "string":
                 continue
             kind = _cell_kind(text)
             if kind != kinds.get(name):
@@ -87,9 +103,12 @@ def _scan_cells(file: ManifestFile, known: frozenset[str], limit: int | None, ki
     return count
 
 
-def _scan_parquet(file: ManifestFile, known: frozenset[str], limit: int | None, kinds: dict[str, str]) -> int:
+def _scan_parquet(
+    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+) -> int:
     with open_parquet(file) as parquet:
         rows = int(parquet.metadata.num_rows)
+        missing.difference_update(parquet.schema_arrow.names)
         for field in parquet.schema_arrow if rows else ():
             if field.name not in known:
                 _join_into(kinds, field.name, _arrow_kind(field.type), file)

@@ -60,10 +60,11 @@ class PromptEncoder:
             self._cache.move_to_end(key)
             return Encoded(row, self._cache[key], tuple(references))
         images = [reference.image for reference in references]
-        begin = self.clock.mark()
-        with torch.no_grad():
+        with torch.no_grad(), self.model.residency.encoding():
+            begin = self.clock.mark()
             found = self.model.family.encode(self.model.pipe, row.prompt, row.negative_prompt, images, row.params)
-        end = self.clock.mark()
+            end = self.clock.mark()
+        found = {name: tensor.to(self.model.device) for name, tensor in found.items()}
         self._cache[key] = found
         if len(self._cache) > _CACHED_PROMPTS:
             self._cache.popitem(last=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def fingerprint_random(text: str, dtype: str) -> str:
     import torch
 
     return blake2b(json.dumps([text, dtype, torch.__version__]).encode(), digest_size=8).hexdigest()
+
+
+def fingerprint_quantized(fingerprint: str, methods: Sequence[str]) -> str:
+    """A model's fingerprint once its weights are quantised so."""
+    if not methods:
+        return fingerprint
+    return blake2b(json.dumps([fingerprint, *methods]).encode(), digest_size=8).hexdigest()
 
 
 def _head(path: Path) -> bytes:

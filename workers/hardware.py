@@ -49,6 +49,29 @@ def _cpu_model() -> str:
         return platform.machine()
 
 
+def free_gib(gpus: int) -> list[float]:
+    """GiB free on each of this process's first `gpus` GPUs."""
+    import torch
+
+    return [torch.cuda.mem_get_info(index)[0] / 2**30 for index in range(gpus)]
+
+
+def free_host_gib() -> float:
+    """GiB of host memory that can be had without swapping."""
+    import psutil  # type: ignore[import-untyped, unused-ignore]
+
+    return psutil.virtual_memory().available / 2**30
+
+
+def limit_memory(gib: float) -> None:
+    """Make torch refuse to allocate more than this on each of this process's GPUs."""
+    import torch
+
+    for index in range(torch.cuda.device_count()):
+        total = torch.cuda.get_device_properties(index).total_memory / 2**30
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib / total), index)
+
+
 def peak_gib(device: str) -> float:
     """The most memory this process has held: device memory since the last reset, or resident memory on a CPU."""
     if device == "cuda":

@@ -19,7 +19,7 @@ from threading import Semaphore
 from manifests.plan import Block, Lease, Picture, cut_batches
 from manifests.row import Row
 from manifests.seeds import picture_seed
-from manifests.storage import Location
+from manifests.storage import Location, is_full
 from workers.breadcrumb import breadcrumb_location, drop_breadcrumb
 from workers.encode import Encoded, PromptEncoder
 from workers.hardware import free_memory
@@ -71,8 +71,9 @@ class LeaseRenderer:
         self.state.lease_id = lease.lease_id
         output = LeaseOutput(self.out, lease.lease_id, self.settings.extra)
         pending: list[Future[None]] = []
-        # decoded reference images are large: rows that have some are encoded block by block
-        portions = [(block,) for block in lease.blocks] if lease.rows[0].images else [lease.blocks]
+        # decoded reference images are large: rows that have some are encoded block by block, unless that costs a swap
+        by_block = lease.rows[0].images and not self.model.facts.swap_seconds
+        portions = [(block,) for block in lease.blocks] if by_block else [lease.blocks]
         for blocks in portions:
             encoded = self._encode(lease, blocks, output)
             for pictures in self._batches(lease, blocks, encoded):
@@ -183,6 +184,7 @@ class LeaseRenderer:
                     image = self.records.picture(batch, context, times, k, pixels[k])
                     output.picture(picture.row, image, list(self.records.steps(batch, context, times, image)))
                 except Exception as error:
+                    self._raise_if_broken(error)
                     stage = "write" if finite[k] else "decode"
                     self._give_up(output, picture.row, stage, error, context.attempt)
         finally:
@@ -206,9 +208,12 @@ class LeaseRenderer:
         output.failure(row, failure_record(row, stage, error, attempt, self.settings.worker_id))
 
     def _raise_if_broken(self, error: Exception) -> None:
-        """A CUDA error other than memory exhaustion poisons every later call of the process."""
+        """No row is at fault where nothing can be written, nor for a CUDA error other than memory exhaustion, which
+        poisons every later call of the process."""
         import torch
 
+        if is_full(error):
+            raise error
         text = str(error)
         if isinstance(error, torch.OutOfMemoryError) or "CUDA error" not in text:
             return

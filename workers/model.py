@@ -1,33 +1,30 @@
 """Load one pipeline for one worker, and describe it.
 
-`load_model` is the only place where weights come from; `ModelFacts` is all that the rest of a job may know of a model,
+`workers.pipelines` knows where weights come from; `ModelFacts` is all that the rest of a job may know of a model,
 plain values that travel to the driver, which never imports torch.
 """
 
 from __future__ import annotations
 
 import inspect
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from manifests.errors import ModelError
+from manifests.errors import ModelError, RenderayError
 from manifests.fields import RESERVED_PARAMS
-from workers.families import FAMILIES, Family, family_of
+from workers.families import Family, family_of
 from workers.families.base import Defaults
-from workers.fingerprint import fingerprint_folder, fingerprint_random
-from workers.lora import fingerprint_loras, merge_loras
+from workers.families.flux1 import DEMO_DEFAULTS
+from workers.fingerprint import fingerprint_quantized
+from workers.libraries import prepare_libraries
+from workers.lora import fingerprint_loras
+from workers.pipelines import LoadOptions, load_pipeline, load_skeleton
 from workers.reference import ModelReference, parse_model
-
-if TYPE_CHECKING:
-    import torch
+from workers.residency import Residency
 
 VERSIONED = ("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray")
-_RANDOM_SEED = 0
 _COLUMNS = {  # optional manifest columns, and the pipeline argument that each becomes
     "width": "width",
     "height": "height",
@@ -43,7 +40,8 @@ class ModelFacts:
     """What a loaded pipeline is and takes.
 
     `size_multiple` in pixels; `parameters` are the names a row's `params` may use, `columns` the optional manifest
-    columns that mean something to the pipeline; `max_batch` in pictures a call; `load_seconds` is wall time.
+    columns that mean something to the pipeline; `max_batch` in pictures a call; `placement` is resident, spread or
+    swap, `swap_seconds` what swapping costs a lease; `load_seconds` is wall time.
     """
 
     model: str
@@ -61,97 +59,59 @@ class ModelFacts:
     max_batch: int | None
     versions: dict[str, str]
     load_seconds: float
+    quantized: tuple[str, ...] = ()
+    placement: str = "resident"
+    swap_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A pipeline resident on `device`, the family that serves it, and the facts about both."""
+    """A pipeline on `device`, the family that serves it, the facts about both; `residency` moves its weights."""
 
     pipe: Any
     family: Family
     facts: ModelFacts
     device: str
+    residency: Residency = field(default_factory=Residency)
 
 
-def load_model(text: str, device: str, dtype: str, loras: Sequence[str] = ()) -> LoadedModel:
+def load_model(text: str, device: str, dtype: str, options: LoadOptions | None = None) -> LoadedModel:
     """Load what `--model` names onto `device` ("cpu", "cuda") with weights of `dtype` ("bfloat16", "float32", ...).
-
-    `loras` are merged in, each as REF or REF:SCALE.
 
     Raises ModelError, one line, with the loader's own error as its cause.
     """
-    _quieten_libraries()
+    options = options or LoadOptions()
+    prepare_libraries()
     reference = parse_model(text)
     started = time.perf_counter()
     try:
-        pipe, revision, fingerprint = _load(reference, device, dtype)
-        merge_loras(pipe, loras)
-    except ModelError:
+        loaded = load_pipeline(reference, device, dtype, options)
+    except RenderayError:
         raise
     except Exception as error:  # whatever the loaders raise, the user's question is which model and why
         raise _cannot_load(text, error) from error
-    family = family_of(type(pipe).__name__)
-    pipe.set_progress_bar_config(disable=True)
-    facts = _describe(reference, pipe, family, dtype)
+    loaded.pipe.set_progress_bar_config(disable=True)
+    facts = _describe(reference, loaded.pipe, loaded.family, dtype)
     facts = replace(
         facts,
-        revision=revision,
-        fingerprint=fingerprint_loras(fingerprint, loras),
+        revision=loaded.revision,
+        fingerprint=fingerprint_loras(fingerprint_quantized(loaded.fingerprint, options.quantize), options.lora),
+        quantized=options.quantize,
+        placement=loaded.placement,
+        swap_seconds=loaded.residency.seconds_per_lease,
         load_seconds=time.perf_counter() - started,
     )
-    return LoadedModel(pipe, family, facts, device)
-
-
-def _quieten_libraries() -> None:
-    """Notices of the libraries about themselves are not news to the user; their errors still come."""
-    for name in ("TRANSFORMERS_VERBOSITY", "DIFFUSERS_VERBOSITY"):
-        os.environ.setdefault(name, "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    return LoadedModel(loaded.pipe, loaded.family, facts, device, loaded.residency)
 
 
 def _cannot_load(text: str, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:600]
-    return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}")
-
-
-def _load(reference: ModelReference, device: str, dtype: str) -> tuple[Any, str | None, str]:
-    import torch
-
-    torch_dtype: torch.dtype = getattr(torch, dtype)
-    if reference.kind in ("tiny", "random"):
-        size = "tiny" if reference.kind == "tiny" else "full"
-        # tiny weights come from the CPU, so that the same picture is drawn everywhere
-        home = "cpu" if size == "tiny" else device
-        with torch.random.fork_rng(), _default_dtype(torch_dtype), torch.device(home), torch.no_grad():
-            torch.manual_seed(_RANDOM_SEED)
-            pipe = FAMILIES[reference.name].build(size)
-        for component in pipe.components.values():
-            if isinstance(component, torch.nn.Module):
-                component.eval().requires_grad_(False)
-        return pipe.to(device), None, fingerprint_random(reference.text, dtype)
-
-    from diffusers import DiffusionPipeline
-
-    folder, revision = reference.name, None
-    if reference.kind == "hub":
-        folder = DiffusionPipeline.download(reference.name, revision=reference.revision, use_safetensors=True)
-        revision = os.path.basename(folder)  # the snapshot's commit
-    apart = family_of(DiffusionPipeline.load_config(folder)["_class_name"]).loaded_apart(folder)
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=torch_dtype, use_safetensors=True, **apart)
-    return pipe.to(device), revision, fingerprint_folder(folder)
-
-
-@contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    import torch
-
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    remedy = ""
+    if "trust_remote_code" in reason:
+        remedy = "; --trust-remote-code runs the repository's own code"
+    elif "safetensors" in reason:
+        remedy = "; --allow-pickle loads weights of other formats, which can run code"
+    return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}{remedy}")
 
 
 def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) -> ModelFacts:
@@ -161,6 +121,7 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
             f"model {reference.text}: {type(pipe).__name__} takes no prompt; give a text-to-image pipeline"
         )
     min_images, max_images = family.image_limits(pipe)
+    own_defaults = {"tiny": family.tiny_defaults, "demo": DEMO_DEFAULTS}
     return ModelFacts(
         model=reference.text,
         revision=None,
@@ -168,7 +129,7 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
         pipeline=type(pipe).__name__,
         family=family.name or None,
         dtype=dtype,
-        defaults=family.tiny_defaults if reference.kind == "tiny" else family.defaults,
+        defaults=own_defaults.get(reference.kind, family.defaults),
         size_multiple=family.size_multiple(pipe),
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
         columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),
@@ -196,26 +157,10 @@ def inspect_model(text: str) -> ModelFacts:
 
     Raises ModelError as `load_model` does. Revision and fingerprint stay empty.
     """
-    _quieten_libraries()
+    prepare_libraries()
     reference = parse_model(text)
     try:
-        pipe = _skeleton(reference)
+        pipe = load_skeleton(reference)
     except Exception as error:
         raise _cannot_load(text, error) from error
     return _describe(reference, pipe, family_of(type(pipe).__name__), "float32")
-
-
-def _skeleton(reference: ModelReference) -> Any:
-    import torch
-
-    if reference.kind in ("tiny", "random"):
-        with torch.device("meta"):
-            return FAMILIES[reference.name].build("tiny" if reference.kind == "tiny" else "full")
-
-    from diffusers import DiffusionPipeline
-
-    config = DiffusionPipeline.load_config(reference.name, revision=reference.revision)
-    parts = [name for name, value in config.items() if isinstance(value, list) and name not in ("vae", "scheduler")]
-    return DiffusionPipeline.from_pretrained(
-        reference.name, revision=reference.revision, use_safetensors=True, **dict.fromkeys(parts)
-    )

@@ -110,7 +110,7 @@ class RecordMaker:
             "attention_requested": self.settings.attention,
             "attention_backend": batch.attention_backend,
             "compiled": self.decisions.compile,
-            "exact": True,
+            "exact": not model.quantized,
             "batch_size": len(batch.pictures),
             "batch_id": context.batch_id,
             "worker_batch": batch.worker_batch,

@@ -75,6 +75,7 @@ class Renderer:
         timer.encodings = [each.marks for each in encoded if each.marks is not None]
         if model.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
+        model.residency.denoising()
         with torch.no_grad():
             self._enter("denoise")
             timer.mark("begin")

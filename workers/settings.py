@@ -9,10 +9,11 @@ WorkerState     its answer at any time: what it is doing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from workers.hardware import Hardware
 from workers.model import ModelFacts
+from workers.pipelines import LoadOptions
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class WorkerSettings:
     """All that a worker must know before the job's decisions are made.
 
     `batch_size` is pictures a call or "auto"; `out` the output folder's URI; `extra` the kinds of the manifest's own
-    columns; `lora` weights to merge, as REF or REF:SCALE; `threads` the torch threads on a CPU; `encode_threads` those
-    that compress pictures and write Parquet.
+    columns; `load` how the model is loaded; `threads` the torch threads on a CPU; `encode_threads` those that compress
+    pictures and write Parquet.
     """
 
     worker_id: str
@@ -35,7 +36,7 @@ class WorkerSettings:
     format: str
     out: str
     extra: dict[str, str]
-    lora: tuple[str, ...] = ()
+    load: LoadOptions = field(default_factory=LoadOptions)
     threads: int = 1
     encode_threads: int = 1
 

@@ -6,6 +6,7 @@ so that writing is a copy and every other column is read without touching them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -63,7 +64,8 @@ class TableWriter:
     def discard(self) -> None:
         """Give the file up."""
         if self._writer is not None:
-            self._writer.close()
+            with contextlib.suppress(OSError):  # the disk may be full; what matters is to free what was taken
+                self._writer.close()
             self._location.delete()
 
     def _flush(self) -> None:

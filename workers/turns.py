@@ -92,7 +92,7 @@ class TurnWorker:
 
         if settings.device == "cpu":
             torch.set_num_threads(self._threads)
-        self._model: LoadedModel = load_model(settings.model, settings.device, settings.dtype, settings.lora)
+        self._model: LoadedModel = load_model(settings.model, settings.device, settings.dtype, settings.load)
         self._clock = clock_for(settings.device)
         self._facts = WorkerFacts(settings.worker_id, self._model.facts, describe_hardware(settings.device))
         return self._facts

@@ -66,14 +66,17 @@ class Worker:
         if self._settings.device == "cpu":
             torch.set_num_threads(self._settings.threads)
         self._model: LoadedModel = load_model(
-            self._settings.model, self._settings.device, self._settings.dtype, self._settings.lora
+            self._settings.model, self._settings.device, self._settings.dtype, self._settings.load
         )
         self._clock: Clock = clock_for(self._settings.device)
         self._encoder = PromptEncoder(self._model, self._clock)
         hardware = describe_hardware(self._settings.device)
         self._facts = WorkerFacts(self._settings.worker_id, self._model.facts, hardware)
         self.state.advance("ready")
-        log.info("loaded %s in %.1f s", self._settings.model, self._model.facts.load_seconds)
+        facts = self._model.facts
+        log.info("loaded %s in %.1f s, its weights %s", facts.model, facts.load_seconds, facts.placement)
+        if facts.swap_seconds:
+            log.info("going from text encoding to denoising and back takes %.2f s a lease", facts.swap_seconds)
         return self._facts
 
     def _begin(self, decisions: Decisions) -> None:

@@ -15,9 +15,9 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from jobs.results.compare import Comparison
+from jobs.results.installed import need
 from jobs.results.opened import open_results
 from jobs.results.text_table import TextTable, digits
-from manifests.errors import SpecError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,7 +66,7 @@ def pair_pictures(comparison: Comparison, count: int) -> list[PicturePair]:
 
     SpecError where scikit-image is missing.
     """
-    _require_metrics()
+    need("skimage", "compare --pictures")
     sides = [open_results(side.runs[0].uri).images for side in (comparison.a, comparison.b)]
     keys = [side.arrow(_KEY) for side in sides]
     shared = keys[0].join(keys[1], _KEY, join_type="inner").sort_by([("id", "ascending"), ("image_index", "ascending")])
@@ -97,15 +97,6 @@ def pair_tables(pairs: Sequence[Sequence[PicturePair]]) -> list[TextTable]:
         for each in shown
     )
     return [TextTable("Pictures", head, rows, frozenset({"a", "b", "id", "prompt and seed"}))] if rows else []
-
-
-def _require_metrics() -> None:
-    try:
-        import skimage.metrics  # noqa: F401
-    except ImportError:
-        raise SpecError(
-            "compare: PSNR and SSIM need scikit-image: pip install 'renderay[analysis]', or give --pictures 0"
-        ) from None
 
 
 def _read(images: Any, wanted: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:

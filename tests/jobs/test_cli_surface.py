@@ -15,9 +15,15 @@ SURFACE = {
         "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
         "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds", "--lora",
         "--stall-timeout", "--encode-threads", "--config", "--dry-run",
+        "--gpus-per-worker", "--gpu-memory", "--offload",
+        "--quantize", "--allow-pickle", "--no-allow-pickle", "--trust-remote-code", "--no-trust-remote-code",
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
+    "export": {
+        "out", "--to", "--name", "--where", "--limit", "--metadata", "--webdataset", "--shard-mb", "--no-files",
+        "--contact-sheet", "--group-by", "--font",
+    },
     "demo": {"--out"},
     "bench": {
         "--model", "--attention", "--compile", "--size", "--batch-size", "--steps", "--rounds", "--dtype", "--format",
@@ -167,3 +173,29 @@ def test_text_in_brackets_is_printed_literally_and_nothing_wraps(tmp_path: Path)
 
 def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
     assert "no job in it" in refusal("status", tmp_path)
+
+
+def test_a_column_that_no_row_has_is_refused_up_front(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("Text;style\na fox;photo\n")
+    options = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out"]
+    for begun in (["render", tmp_path / "m.csv", *options], ["check", tmp_path / "m.csv"]):
+        said = refusal(*begun, "--column", "prompt=Prompt")
+        assert said == (
+            "--column prompt=Prompt: no row has a column 'Prompt'; the manifest's own columns are 'Text', 'style'"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_is_no_manifest(tmp_path: Path) -> None:
+    (tmp_path / "out" / "_commits").mkdir(parents=True)
+    (tmp_path / "out" / "job.json").write_text("{}")
+    for begun in (["render", "--model", "tiny:flux.1-dev", "--out", tmp_path / "new"], ["check"]):
+        assert refusal(*begun, tmp_path / "out").startswith(f"{tmp_path}/out: is the output folder of a job")
+    assert not (tmp_path / "new").exists()
+
+
+def test_export_of_a_folder_without_a_job_or_of_contradictory_options_ends_with_2(tmp_path: Path) -> None:
+    assert "no job in it" in refusal("export", tmp_path, "--to", tmp_path / "x")
+    assert "add --contact-sheet" in refusal("export", tmp_path, "--to", tmp_path / "x", "--group-by", "id")
+    assert "nothing is left to write" in refusal("export", tmp_path, "--to", tmp_path / "x", "--no-files")
+    assert not (tmp_path / "x").exists()

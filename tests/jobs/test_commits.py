@@ -48,6 +48,15 @@ def test_ranges_give_back_what_went_in() -> None:
         assert list(from_ranges(to_ranges(ordinals))) == ordinals
 
 
+def test_records_are_found_across_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = CommitLog(locate(tmp_path), "run-a")
+    log.append([end_record(rows, NOW) for rows in range(20)])
+    log.close()
+    for size in (1, 7, 64, 1000):
+        monkeypatch.setattr("jobs.commits._CHUNK_BYTES", size)
+        assert [record["rows"] for record in read_log(locate(tmp_path))] == list(range(20))
+
+
 def test_records_come_back_in_the_order_of_their_runs(out: Location) -> None:
     first, second = (new_run_id(NOW + timedelta(seconds=k), "ffff" if k == 0 else "0000") for k in range(2))
     wanted: list[Record] = []

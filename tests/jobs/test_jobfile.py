@@ -28,7 +28,8 @@ OTHER: dict[str, Any] = {
     "workers": 1, "batch_size": 3, "compile": True, "dtype": "float16", "steps": 9, "width": 128, "height": 128,
     "guidance_scale": 1.0, "true_cfg_scale": 2.0, "negative_prompt": "", "seed": 1, "format": "webp",
     "column": ("prompt=text",), "limit": 5, "address": "ray://x", "lease_seconds": 1.0, "stall_timeout": 9.0,
-    "encode_threads": 3, "lora": ("style.safetensors:0.5",),
+    "encode_threads": 3, "lora": ("style.safetensors:0.5",), "gpus_per_worker": 2, "gpu_memory": 40.0,
+    "offload": "swap", "quantize": ("int8",), "allow_pickle": True, "trust_remote_code": True,
 }  # fmt: skip
 MANIFEST = [{"uri": "/a/m.jsonl", "bytes": 10, "blake2b": "ab"}]
 

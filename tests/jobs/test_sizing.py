@@ -51,3 +51,11 @@ def test_leases_without_rows_teach_nothing() -> None:
     sizer = LeaseSizer(60)
     sizer.learn(SMALL, 0, 5.0)
     assert sizer.rows(SMALL, 1, 10**6) == 1
+
+
+def test_where_weights_are_swapped_leases_are_large_enough_to_pay_for_it() -> None:
+    sizer = LeaseSizer(60, swap_seconds=15)
+    sizer.learn(SMALL, 1, 22 + 15)
+    assert sizer.rows(SMALL, 1, 10**6) == 13  # 300 s of work for 15 s of swapping
+    assert sizer.rows(SMALL, 2, 8) == 2  # toward the end a quarter of the time may be swapping
+    assert sizer.rows(LARGE, 1, 10**6) == 1

@@ -98,5 +98,6 @@ def test_an_option_that_the_pipeline_has_no_argument_for_is_refused() -> None:
 def test_what_is_free_on_resume_is_an_option() -> None:
     assert {
         "manifest", "out", "limit", "gpus", "workers", "address", "lease_seconds", "stall_timeout", "encode_threads",
+        "gpus_per_worker", "gpu_memory", "offload", "allow_pickle", "trust_remote_code",
     } == FREE_ON_RESUME  # fmt: skip
     assert set(JobSpec.model_fields) >= FREE_ON_RESUME

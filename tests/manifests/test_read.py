@@ -240,3 +240,25 @@ def test_tsv_keeps_quotation_marks_and_undoes_whole_cell_quoting(tmp_path: Path)
         {"prompt": 'say "hi"', "note": "plain"},
         {"prompt": '"open', "note": "y"},
     ]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        'id;prompt;guidance_scale\na;"one; ""two"", three";3,5\n',
+        'sep=;\r\nid;prompt;guidance_scale\r\na;"one; ""two"", three";3,5\r\n',
+        '\n"id";"prompt";"guidance_scale"\n"a";"one; ""two"", three";"3,5"\n',
+        'id\tprompt\tguidance_scale\na\t"one; ""two"", three"\t3,5\n',
+        'id|prompt|guidance_scale\na|"one; ""two"", three"|3,5\n',
+        'id,prompt,guidance_scale\na,"one; ""two"", three","3,5"\n',
+    ],
+)
+def test_csv_as_spreadsheets_of_other_countries_write_it(tmp_path: Path, data: str) -> None:
+    found = [record.values for record in _read(tmp_path / "a.csv", data.encode())]
+    assert found == [{"id": "a", "prompt": 'one; "two", three', "guidance_scale": "3,5"}]
+
+
+def test_a_comma_in_the_header_settles_it_and_one_column_needs_no_delimiter(tmp_path: Path) -> None:
+    assert _rows(tmp_path / "a.csv", b"prompt,a;b\nx;y,z\n") == [(2, {"prompt": "x;y", "a;b": "z"})]
+    assert _rows(tmp_path / "b.csv", b'"prompt; long"\na; b\n') == [(2, {"prompt; long": "a; b"})]
+    assert _rows(tmp_path / "c.csv", b"sep=;\nprompt;n\na;1\n") == [(3, {"prompt": "a", "n": "1"})]

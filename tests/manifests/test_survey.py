@@ -14,7 +14,7 @@ import pytest
 
 from manifests import survey as module
 from manifests.columns import ColumnMap
-from manifests.errors import ManifestError
+from manifests.errors import ManifestError, SpecError
 from manifests.files import find_files
 from manifests.survey import Survey, cast_extra, survey
 
@@ -172,3 +172,18 @@ def test_cast_extra(value: Any, kind: str, cast: Any) -> None:
 def test_cast_extra_refuses_what_was_not_surveyed() -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         cast_extra("x", "int64")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_mapped_column_that_no_row_has_is_refused(tmp_path: Path, kind: str) -> None:
+    rows = [{"Prompt": "a", "n": 1}, {"Prompt": "b", "n": 2}]
+    path = tmp_path / f"m.{kind}"
+    if kind == "jsonl":
+        _jsonl(path, rows)
+    elif kind == "csv":
+        path.write_text("Prompt,n\na,1\nb,2\n")
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert _survey(path, columns=("prompt=Prompt",)).extra == {"n": "int64"}
+    with pytest.raises(SpecError, match=r"--column prompt=Promt: no row has a column 'Promt'; .* are 'Prompt', 'n'$"):
+        _survey(path, columns=("prompt=Promt",))

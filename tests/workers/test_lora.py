@@ -15,6 +15,7 @@ from manifests.errors import ModelError, SpecError
 from tests.workers.conftest import TINY
 from workers.lora import LoraReference, parse_lora
 from workers.model import load_model
+from workers.pipelines import LoadOptions
 
 
 def saved_lora(folder: Path) -> Path:
@@ -35,7 +36,7 @@ def draw(pipe: Any) -> torch.Tensor:
 
 def test_merged_weights_draw_what_the_adapter_draws(tmp_path: Path) -> None:
     path = saved_lora(tmp_path)
-    merged = load_model(TINY, "cpu", "float32", [f"{path}:0.5"])
+    merged = load_model(TINY, "cpu", "float32", LoadOptions(lora=(f"{path}:0.5",)))
     bare = load_model(TINY, "cpu", "float32")
     plain = load_model(TINY, "cpu", "float32").pipe
     plain.load_lora_weights(str(path), adapter_name="style")
@@ -43,13 +44,15 @@ def test_merged_weights_draw_what_the_adapter_draws(tmp_path: Path) -> None:
     assert (draw(merged.pipe) - draw(plain)).abs().max() < 1e-5
     assert (draw(merged.pipe) - draw(bare.pipe)).abs().max() > 1e-3
     assert merged.facts.fingerprint != bare.facts.fingerprint
-    assert merged.facts.fingerprint != load_model(TINY, "cpu", "float32", [str(path)]).facts.fingerprint
+    assert (
+        merged.facts.fingerprint != load_model(TINY, "cpu", "float32", LoadOptions(lora=(str(path),))).facts.fingerprint
+    )
 
 
 def test_weights_that_cannot_be_loaded_are_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "none.safetensors")
     with pytest.raises(ModelError, match=r"none\.safetensors cannot be loaded") as refused:
-        load_model(TINY, "cpu", "float32", [missing])
+        load_model(TINY, "cpu", "float32", LoadOptions(lora=(missing,)))
     assert "\n" not in str(refused.value)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from manifests.errors import ModelError
 from workers.model import LoadedModel, inspect_model, load_model
+from workers.pipelines import LoadOptions
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +86,42 @@ def test_a_pipeline_that_takes_no_prompt_is_refused(tmp_path: Path) -> None:
     DDPMPipeline(unet, DDPMScheduler()).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="DDPMPipeline takes no prompt"):
         load_model(str(tmp_path), "cpu", "float32")
+
+
+def test_pickled_weights_load_only_when_allowed(tiny: LoadedModel, tmp_path: Path) -> None:
+    tiny.pipe.save_pretrained(tmp_path, safe_serialization=False)
+    for part in ("text_encoder", "text_encoder_2"):  # transformers saves nothing else any more
+        pickle_weights(tmp_path / part)
+    with pytest.raises(ModelError, match="--allow-pickle loads weights of other formats"):
+        load_model(str(tmp_path), "cpu", "float32")
+    model = load_model(str(tmp_path), "cpu", "float32", LoadOptions(allow_pickle=True))
+    assert torch.equal(model.pipe.transformer.x_embedder.weight, tiny.pipe.transformer.x_embedder.weight)
+
+
+def pickle_weights(part: Path) -> None:
+    from safetensors.torch import load_file
+
+    for path in part.glob("*.safetensors"):
+        torch.save(load_file(path), part / "pytorch_model.bin")
+        path.unlink()
+
+
+def test_a_model_with_code_of_its_own_loads_only_when_trusted(saved: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = Path(shutil.copytree(saved, tmp_path / "m"))
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = ["pipeline", "OwnPipeline"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    (folder / "pipeline.py").write_text(
+        "from diffusers import FluxPipeline\n\n\nclass OwnPipeline(FluxPipeline):\n    pass\n"
+    )
+    with pytest.raises(ModelError, match="--trust-remote-code runs the repository's own code"):
+        load_model(str(folder), "cpu", "float32")
+    model = load_model(str(folder), "cpu", "float32", LoadOptions(trust_remote_code=True))
+    assert (model.facts.pipeline, model.facts.family) == ("OwnPipeline", None)
+
+
+def test_what_a_cpu_cannot_be_asked_is_refused() -> None:
+    with pytest.raises(ModelError, match="--offload swap: a CPU has all weights in its memory"):
+        load_model("tiny:flux.1-dev", "cpu", "float32", LoadOptions(offload="swap"))

@@ -10,7 +10,7 @@ Tensor shapes: B batch, C channels, H and W pixels.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Embeddings = dict[str, "torch.Tensor"]  # pipeline argument -> tensor whose first axis is B
+Settle = Callable[[str, Any], Any]  # a component's name and the component -> the component, where and as it is kept
+TEXT_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+
+
+def as_made(name: str, component: Any) -> Any:
+    """A component stays as it was built."""
+    return component
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Family:
     """A model family; as it stands, any diffusers pipeline. The methods take the loaded pipeline first.
 
     `output_type` is what the pipeline's call is asked for, `max_batch` the most pictures it takes at once (None: any),
-    `text_only_params` the arguments that `encode` uses up.
+    `text_only_params` the arguments that `encode` uses up; `encodes_apart` says that `encode` alone needs the text
+    encoders (TEXT_ENCODERS).
     """
 
     name: str = ""
@@ -51,6 +59,7 @@ class Family:
     output_type = "pt"
     max_batch: int | None = None
     text_only_params: frozenset[str] = frozenset()
+    encodes_apart = False
 
     def size_multiple(self, pipe: Any) -> int:
         """Width and height must be multiples of this many pixels."""
@@ -114,21 +123,17 @@ class Family:
         """What the call returned for `output_type` -> (B, C, H, W) in [0, 1]."""
         return output
 
-    def build(self, size: str) -> Any:
+    def build(self, size: str, settle: Settle = as_made) -> Any:
         """The pipeline with random weights; `size` is "tiny" or "full".
 
-        Made on torch's default device in its default dtype, from its current random state.
+        Made on torch's default device in its default dtype, from its current random state. Each component with weights
+        is settled before the next is made, so that they need not all fit where they are made.
         """
         raise NotImplementedError
 
     def denoisers(self, pipe: Any) -> list[torch.nn.Module]:
         """The modules whose forward calls are the denoising steps."""
         names = ("transformer", "transformer_2", "unet")
-        return [module for name in names if (module := getattr(pipe, name, None)) is not None]
-
-    def text_encoders(self, pipe: Any) -> list[torch.nn.Module]:
-        """The modules that only `encode` uses."""
-        names = ("text_encoder", "text_encoder_2", "text_encoder_3")
         return [module for name in names if (module := getattr(pipe, name, None)) is not None]
 
 

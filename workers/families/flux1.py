@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, accepted, to_unit_range
+from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made, to_unit_range
 from workers.families.tokenizers import clip_tokenizer, t5_tokenizer
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-_MAX_TOKENS = 512  # of T5
+_MAX_TOKENS = 512  # of T5; a model whose tokenizer says less gets less
+DEMO_DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)  # of the model that ships inside
 _SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "transformer": {
@@ -75,6 +76,7 @@ class Flux1(Family):
     defaults = Defaults(width=1024, height=1024, steps=50, guidance_scale=3.5)
     tiny_defaults = Defaults(width=64, height=64, steps=4, guidance_scale=3.5)
     output_type = "latent"
+    encodes_apart = True
     text_only_params = frozenset({"prompt_2", "negative_prompt_2"})
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
@@ -89,7 +91,8 @@ class Flux1(Family):
         params: Mapping[str, Any],
     ) -> Embeddings:
         own = accepted(pipe.encode_prompt, params)
-        if own.get("max_sequence_length", 0) > _MAX_TOKENS:  # the pipeline checks it after this
+        own.setdefault("max_sequence_length", min(_MAX_TOKENS, pipe.tokenizer_2.model_max_length))
+        if own["max_sequence_length"] > _MAX_TOKENS:  # the pipeline checks it after this
             raise ValueError(f"max_sequence_length {own['max_sequence_length']}: at most {_MAX_TOKENS}")
         embeds, pooled, _ = pipe.encode_prompt(prompt=prompt, **{"prompt_2": None, **own})
         found = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
@@ -109,7 +112,7 @@ class Flux1(Family):
         latents = (latents / pipe.vae.config.scaling_factor) + pipe.vae.config.shift_factor
         return to_unit_range(pipe.vae.decode(latents, return_dict=False)[0])
 
-    def build(self, size: str) -> Any:
+    def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
         from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
 
@@ -124,21 +127,24 @@ class Flux1(Family):
         )
         t5 = T5Config(**{"vocab_size": len(tokenizer_2), **config["t5"]}, feed_forward_proj="gated-gelu")
         channels = config["vae"]["block_out_channels"]
+        vae = {
+            **config["vae"],
+            "down_block_types": ("DownEncoderBlock2D",) * len(channels),
+            "up_block_types": ("UpDecoderBlock2D",) * len(channels),
+            "latent_channels": 16,
+            "scaling_factor": 0.3611,
+            "shift_factor": 0.1159,
+            "use_quant_conv": False,
+            "use_post_quant_conv": False,
+        }
         return FluxPipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-            vae=AutoencoderKL(
-                **config["vae"],
-                down_block_types=("DownEncoderBlock2D",) * len(channels),
-                up_block_types=("UpDecoderBlock2D",) * len(channels),
-                latent_channels=16,
-                scaling_factor=0.3611,
-                shift_factor=0.1159,
-                use_quant_conv=False,
-                use_post_quant_conv=False,
-            ),
-            text_encoder=CLIPTextModel(clip),
+            vae=settle("vae", AutoencoderKL(**vae)),
+            text_encoder=settle("text_encoder", CLIPTextModel(clip)),
             tokenizer=tokenizer,
-            text_encoder_2=T5EncoderModel(t5),
+            text_encoder_2=settle("text_encoder_2", T5EncoderModel(t5)),
             tokenizer_2=tokenizer_2,
-            transformer=FluxTransformer2DModel(**config["transformer"], in_channels=64, guidance_embeds=True),
+            transformer=settle(
+                "transformer", FluxTransformer2DModel(**config["transformer"], in_channels=64, guidance_embeds=True)
+            ),
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, accepted, to_unit_range
+from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made, to_unit_range
 from workers.families.tokenizers import mistral_tokenizer
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Flux2(Family):
     defaults = Defaults(width=1024, height=1024, steps=50, guidance_scale=4.0)
     tiny_defaults = Defaults(width=64, height=64, steps=4, guidance_scale=4.0)
     output_type = "latent"
+    encodes_apart = True
     text_only_params = frozenset({"caption_upsample_temperature"})
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
@@ -127,7 +128,7 @@ class Flux2(Family):
         latents = pipe._unpatchify_latents(latents).to(vae.device)  # (B, C, H/8, W/8)
         return to_unit_range(vae.decode(latents, return_dict=False)[0])
 
-    def build(self, size: str) -> Any:
+    def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import (
             AutoencoderKLFlux2,
             FlowMatchEulerDiscreteScheduler,
@@ -140,10 +141,10 @@ class Flux2(Family):
         tokenizer = mistral_tokenizer(SYSTEM_MESSAGE)
         return Flux2Pipeline(
             scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-            vae=AutoencoderKLFlux2(**config["vae"]).eval(),
-            text_encoder=_text_encoder(config["text"], config["vision"], tokenizer),
+            vae=settle("vae", AutoencoderKLFlux2(**config["vae"])),
+            text_encoder=settle("text_encoder", _text_encoder(config["text"], config["vision"], tokenizer)),
             tokenizer=tokenizer,
-            transformer=Flux2Transformer2DModel(**config["transformer"]).eval(),
+            transformer=settle("transformer", Flux2Transformer2DModel(**config["transformer"])),
         )
 
 
@@ -185,4 +186,4 @@ def _text_encoder(text: dict[str, Any], vision: dict[str, Any], tokenizer: Any) 
         image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
         tie_word_embeddings=False,
     )
-    return Mistral3ForConditionalGeneration(config).eval()
+    return Mistral3ForConditionalGeneration(config)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, accepted
+from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made
 from workers.families.qwen_parts import (
     decode_latents,
     named_embeddings,
@@ -34,6 +34,7 @@ class QwenImage(Family):
     defaults = Defaults(width=1024, height=1024, steps=50, true_cfg_scale=4.0, negative_prompt=" ")
     tiny_defaults = Defaults(width=64, height=64, steps=4, true_cfg_scale=4.0, negative_prompt=" ")
     output_type = "latent"
+    encodes_apart = True
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
         return 0, 0
@@ -63,14 +64,14 @@ class QwenImage(Family):
     def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
         return decode_latents(pipe, output, height, width)
 
-    def build(self, size: str) -> Any:
+    def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import QwenImagePipeline
 
         tokenizer = qwen2_tokenizer()
         return QwenImagePipeline(
             scheduler=qwen_scheduler(),
-            vae=qwen_vae(size),
-            text_encoder=qwen2_vl_text_encoder(size, tokenizer),
+            vae=settle("vae", qwen_vae(size)),
+            text_encoder=settle("text_encoder", qwen2_vl_text_encoder(size, tokenizer)),
             tokenizer=tokenizer,
-            transformer=qwen_transformer(size),
+            transformer=settle("transformer", qwen_transformer(size)),
         )

@@ -21,7 +21,7 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, accepted
+from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made
 from workers.families.qwen_parts import (
     decode_latents,
     named_embeddings,
@@ -47,11 +47,12 @@ _PROCESSOR_PIXELS = {  # what Qwen2.5-VL's image processor makes of an image, at
 class QwenImageEdit(Family):
     """Qwen/Qwen-Image-Edit-2511 and every other pipeline of class QwenImageEditPlusPipeline."""
 
-    name = "qwen-image-edit"
+    name = "qwen-image-edit-2511"
     pipelines = ("QwenImageEditPlusPipeline",)
     defaults = Defaults(steps=40, true_cfg_scale=4.0, negative_prompt=" ")
     tiny_defaults = Defaults(width=64, height=64, steps=4, true_cfg_scale=4.0, negative_prompt=" ")
     output_type = "latent"
+    encodes_apart = True
     max_batch = 1
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
@@ -106,18 +107,18 @@ class QwenImageEdit(Family):
     def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
         return decode_latents(pipe, output, height, width)
 
-    def build(self, size: str) -> Any:
+    def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import QwenImageEditPlusPipeline
         from transformers import Qwen2VLImageProcessorPil
 
         tokenizer = qwen2_tokenizer()
         return QwenImageEditPlusPipeline(
             scheduler=qwen_scheduler(),
-            vae=qwen_vae(size),
-            text_encoder=qwen2_vl_text_encoder(size, tokenizer),
+            vae=settle("vae", qwen_vae(size)),
+            text_encoder=settle("text_encoder", qwen2_vl_text_encoder(size, tokenizer)),
             tokenizer=tokenizer,
             processor=_processor(Qwen2VLImageProcessorPil(size=_PROCESSOR_PIXELS[size]), tokenizer),
-            transformer=qwen_transformer(size, zero_cond_t=True),
+            transformer=settle("transformer", qwen_transformer(size, zero_cond_t=True)),
         )
 
     def loaded_apart(self, folder: str) -> dict[str, Any]:

@@ -86,21 +86,21 @@ def qwen2_vl_text_encoder(size: str, tokenizer: Any) -> Any:
         vision_start_token_id=tokenizer.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=tokenizer.convert_tokens_to_ids("<|vision_end|>"),
     )
-    return Qwen2_5_VLForConditionalGeneration(config).eval()
+    return Qwen2_5_VLForConditionalGeneration(config)
 
 
 def qwen_vae(size: str) -> Any:
     """The 16-channel, 8 times smaller autoencoder with Qwen-Image's own latent statistics."""
     from diffusers import AutoencoderKLQwenImage
 
-    return AutoencoderKLQwenImage(**_VAE[size]).eval()
+    return AutoencoderKLQwenImage(**_VAE[size])
 
 
 def qwen_transformer(size: str, **changes: Any) -> Any:
     """Qwen-Image's denoiser; `changes` are further config entries, as `zero_cond_t=True` of Edit-2511."""
     from diffusers import QwenImageTransformer2DModel
 
-    return QwenImageTransformer2DModel(**_TRANSFORMER[size], **changes).eval()
+    return QwenImageTransformer2DModel(**_TRANSFORMER[size], **changes)
 
 
 def qwen_scheduler() -> Any:

@@ -1,0 +1,109 @@
+"""The components' sizes, and the FluxPipeline folder that they make: less than 10 MB in bfloat16."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from examples.demo_model.words import MAX_TOKENS, caption_words, clip_tokenizer, t5_tokenizer
+
+LATENT_CHANNELS = 8
+MAX_BYTES = 10_000_000
+PIXELS = 128  # 16x16 latents, 64 image tokens
+_VAE_CHANNELS = (16, 32, 48, 64)
+_TRANSFORMER = {
+    "num_layers": 1,
+    "num_single_layers": 6,
+    "num_attention_heads": 5,
+    "attention_head_dim": 32,
+    "joint_attention_dim": 128,
+    "pooled_projection_dim": 48,
+    "axes_dims_rope": (8, 12, 12),
+    "in_channels": LATENT_CHANNELS * 4,
+    "guidance_embeds": True,
+}
+_CLIP = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": MAX_TOKENS,
+}
+_T5 = {
+    "d_model": 128,
+    "d_kv": 32,
+    "d_ff": 160,
+    "num_layers": 3,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.0,
+}
+
+
+def build() -> Any:
+    """A FluxPipeline with random weights from torch's current random state."""
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, FluxPipeline, FluxTransformer2DModel
+    from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel
+
+    words = caption_words()
+    tokenizer, tokenizer_2 = clip_tokenizer(words), t5_tokenizer(words)
+    clip = CLIPTextConfig(
+        **_CLIP,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    transformer = FluxTransformer2DModel(**_TRANSFORMER)
+    _start_as_identity(transformer)
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=AutoencoderKL(
+            block_out_channels=_VAE_CHANNELS,
+            layers_per_block=1,
+            norm_num_groups=8,
+            down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
+            up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
+            latent_channels=LATENT_CHANNELS,
+            sample_size=PIXELS,
+            shift_factor=0.0,
+            scaling_factor=1.0,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ),
+        text_encoder=CLIPTextModel(clip),
+        tokenizer=tokenizer,
+        text_encoder_2=T5EncoderModel(T5Config(**_T5, vocab_size=len(tokenizer_2))),
+        tokenizer_2=tokenizer_2,
+        transformer=transformer,
+    )
+
+
+@torch.no_grad()
+def _start_as_identity(transformer: torch.nn.Module) -> None:
+    """Modulations and the last projection begin at zero (adaLN-Zero, Peebles and Xie 2022); diffusers leaves it out."""
+    for name, parameter in transformer.named_parameters():
+        if (".linear." in name and "norm" in name) or name.startswith("proj_out"):
+            parameter.zero_()
+
+
+def trained_parts(pipe: Any) -> torch.nn.ModuleDict:
+    """What flow matching trains; the autoencoder is not among it."""
+    names = ("text_encoder", "text_encoder_2", "transformer")
+    return torch.nn.ModuleDict({name: getattr(pipe, name) for name in names})
+
+
+def save(pipe: Any, folder: Path) -> int:
+    """Write a bfloat16 copy as a pipeline folder; its size in bytes. ValueError where it is too large to ship."""
+    parts = {
+        name: copy.deepcopy(part).to("cpu", torch.bfloat16) if isinstance(part, torch.nn.Module) else part
+        for name, part in pipe.components.items()
+    }
+    type(pipe)(**parts).save_pretrained(folder, safe_serialization=True)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if size > MAX_BYTES:
+        raise ValueError(f"{folder}: {size} bytes, at most {MAX_BYTES}; make a component smaller")
+    return size

@@ -1,0 +1,83 @@
+"""What every stage of training shares: how long it runs, its learning rate, averaged weights, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_CALIBRATION = (50, 150)  # steps between which the speed is measured, after compilation
+
+
+class Schedule:
+    """A stage of `steps`, or of as many as fit in `minutes`: measured once, early, then fixed and recorded.
+
+    Repeat a run exactly by giving the recorded number of steps. The rate rises over `warm_up` steps and falls to zero
+    along a cosine.
+    """
+
+    def __init__(self, minutes: float, steps: int | None, warm_up: int = 300, done: int = 0) -> None:
+        self.steps, self.warm_up = steps, warm_up
+        self._ends = time.monotonic() + minutes * 60
+        self._calibrated, self._from, self._first = 0.0, done + _CALIBRATION[0], done
+
+    def goes_on(self, step: int) -> bool:
+        """Call before each step; `step` counts from 0."""
+        if self.steps is None:
+            if torch.cuda.is_available() and step in (self._from, self._first + _CALIBRATION[1]):
+                torch.cuda.synchronize()
+            now = time.monotonic()
+            if step == self._from:
+                self._calibrated = now
+            elif step == self._first + _CALIBRATION[1] and step > 0:
+                seconds = (now - self._calibrated) / (_CALIBRATION[1] - _CALIBRATION[0])
+                self.steps = step + max(int((self._ends - now) / seconds), 1)
+            elif now > self._ends:  # too short or too slow to be measured
+                self.steps = step
+        return self.steps is None or step < self.steps
+
+    def rate(self, step: int) -> float:
+        """In parts of the peak."""
+        rising = min((step + 1) / self.warm_up, 1.0)
+        if self.steps is None:
+            return rising
+        return rising * 0.5 * (1 + math.cos(math.pi * min(step / self.steps, 1.0)))
+
+
+class Average:
+    """The exponential moving average of a module's weights."""
+
+    def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.live = list(module.parameters())
+        self.values = [parameter.detach().clone() for parameter in self.live]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        decay = min(self.decay, (step + 1) / (step + 10))
+        torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.live], 1 - decay)
+
+    @torch.no_grad()
+    def to_module(self) -> None:
+        """Put the average where the weights are."""
+        torch._foreach_copy_([parameter.detach() for parameter in self.live], self.values)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def save_checkpoint(path: Path, **state: Any) -> None:
+    """Whole or not at all: a run killed while it writes leaves the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, device: str) -> dict[str, Any] | None:
+    return torch.load(path, map_location=device, weights_only=True) if path.is_file() else None
