@@ -58,7 +58,7 @@ def test_files_are_the_pictures_and_load_as_an_image_folder(out: Path, tmp_path:
     to = tmp_path / "pictures"
     done = run("export", out, "--to", to, "--metadata", metadata, "--contact-sheet")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"4 pictures, 4 of them new, 1 contact sheet pages\n{to}\n"
+    assert done.stdout == f"4 pictures, 4 of them new, 1 contact sheet page\n{to}\n"
     images = {(row["id"], row["image_index"]): row for row in read_table(out, "images")}
     names = {
         "owls-0.png": ("owls", 0),
@@ -127,7 +127,7 @@ def test_a_folder_of_someone_else_is_left_alone(out: Path, tmp_path: Path) -> No
 def test_shards_are_read_by_webdataset_and_by_datasets(out: Path, tmp_path: Path) -> None:
     to = tmp_path / "shards"
     done = run("export", out, "--to", to, "--webdataset")
-    assert done.stdout == f"4 pictures, 1 shards\n{to}\n"
+    assert done.stdout == f"4 pictures, 1 shard\n{to}\n"
     first = (to / "shard-000000.tar").read_bytes()
     run("export", out, "--to", to, "--webdataset")
     assert (to / "shard-000000.tar").read_bytes() == first
