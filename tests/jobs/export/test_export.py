@@ -6,15 +6,20 @@ import hashlib
 import io
 import json
 import resource
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 from datasets import load_dataset
 from PIL import Image
 
+from jobs.export.export import ExportOptions, export
+from manifests.storage import locate
 from tests.conftest import read_table, run, write_jsonl
 
 LONG = "an owl " * 60
@@ -143,8 +148,6 @@ def test_shards_are_read_by_webdataset_and_by_datasets(out: Path, tmp_path: Path
 
 
 def test_shards_keep_to_their_size(out: Path, tmp_path: Path) -> None:
-    from jobs.export.export import ExportOptions, export
-
     done = export(out, tmp_path / "s", ExportOptions(layout="webdataset", shard_bytes=50_000))
     assert done.shards > 1
     keys = []
@@ -166,8 +169,6 @@ def test_a_contact_sheet_alone_by_a_column(out: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_goes_to_s3_as_to_a_folder(out: Path, s3: str, tmp_path: Path) -> None:
-    from manifests.storage import locate
-
     for options in ([], ["--webdataset"]):
         to = f"{s3}/{len(options)}"
         for _ in range(2):
@@ -180,6 +181,19 @@ def test_an_export_goes_to_s3_as_to_a_folder(out: Path, s3: str, tmp_path: Path)
         for name, path in remote.items():
             if name != "export.json":
                 assert locate(to).fs.open_input_file(path).read() == (local / name).read_bytes()
+
+
+def test_an_export_comes_from_s3_as_from_a_folder(out: Path, s3: str, tmp_path: Path) -> None:
+    for path in out.rglob("*"):
+        if path.is_file():
+            (locate(s3) / f"out/{path.relative_to(out)}").write_bytes(path.read_bytes())
+    for source, to in ((f"{s3}/out", tmp_path / "a"), (out, tmp_path / "b")):
+        done = run("export", source, "--to", to, "--where", "seed is not null")
+        assert done.returncode == 0, done.stderr
+        (to / "export.json").unlink()
+    assert {name: data for name, (data, _) in state(tmp_path / "a").items()} == {
+        name: data for name, (data, _) in state(tmp_path / "b").items()
+    }
 
 
 def test_a_full_or_unwritable_disk_is_one_line(out: Path, tmp_path: Path) -> None:
@@ -197,15 +211,9 @@ def test_a_full_or_unwritable_disk_is_one_line(out: Path, tmp_path: Path) -> Non
 
 
 def test_the_order_is_the_manifests_whatever_order_files_have(out: Path, tmp_path: Path) -> None:
-    import shutil
-
-    import pyarrow.parquet as pq
-
     shutil.copytree(out, tmp_path / "out")
     rows = read_table(tmp_path / "out", "images")
     schema = next(iter((out / "images").glob("*.parquet")))
-    import pyarrow as pa
-
     table = pa.Table.from_pylist(rows, schema=pq.read_schema(schema)).sort_by([("ordinal", "descending")])
     for path in (tmp_path / "out" / "images").glob("*.parquet"):
         path.unlink()
