@@ -136,14 +136,18 @@ def _report(summary: Summary) -> str:
 
 
 def _exported(done: Exported, layout: str) -> str:
-    parts = [f"{done.pictures} pictures"]
+    parts = [_counted(done.pictures, "picture")]
     if layout == "files":
         parts.append(f"{done.new} of them new")
     elif layout == "webdataset":
-        parts.append(f"{done.shards} shards")
+        parts.append(_counted(done.shards, "shard"))
     if done.pages:
-        parts.append(f"{done.pages} contact sheet pages")
+        parts.append(_counted(done.pages, "contact sheet page"))
     return f"{', '.join(parts)}\n{done.to}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def main() -> None:
