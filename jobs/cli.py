@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from jobs.attention_table import survey_backends
+from jobs.bench.command import bench
 from jobs.check import check_manifest
 from jobs.demo import demo_spec
 from jobs.dry_run import describe
@@ -23,6 +24,7 @@ from jobs.export.image_folder import METADATA
 from jobs.export.names import DEFAULT as DEFAULT_NAME
 from jobs.options import merge_config, spec_options
 from jobs.progress import display_for
+from jobs.results.compare_command import compare_command
 from jobs.run import Summary
 from jobs.run import render as run_job
 from jobs.spec import JobSpec, make_spec
@@ -118,6 +120,10 @@ def demo(out: str | None) -> None:
     spec = demo_spec(out or tempfile.mkdtemp(prefix="renderay-demo-", dir="."))
     click.echo(f"renderay render {' '.join(spec.manifest)} --model {spec.model} --out {spec.out}")
     _finish(spec)
+
+
+cli.add_command(bench)
+cli.add_command(compare_command)
 
 
 def _finish(spec: JobSpec) -> None:
