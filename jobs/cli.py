@@ -25,6 +25,7 @@ from jobs.export.names import DEFAULT as DEFAULT_NAME
 from jobs.options import merge_config, spec_options
 from jobs.progress import display_for
 from jobs.results.compare_command import compare_command
+from jobs.results.report import PICTURES
 from jobs.run import Summary
 from jobs.run import render as run_job
 from jobs.spec import JobSpec, make_spec
@@ -91,6 +92,19 @@ def attention(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("out")
+@click.option("--to", metavar="FILE", help="where to write the page; OUT/report.html by default")
+@click.option(
+    "--pictures", type=click.IntRange(min=0), default=PICTURES, show_default=True, help="at most so many in the gallery"
+)
+def report(out: str, to: str | None, pictures: int) -> None:
+    """Write one HTML page about the job in OUT, finished or not, and print a summary."""
+    from jobs.results.report.write import write_report
+
+    click.echo(write_report(out, to, pictures))
+
+
+@cli.command()
+@click.argument("out")
 @click.option(
     "--to", required=True, metavar="FOLDER", help="where to write, local or remote; new, empty, or of this export"
 )
@@ -128,11 +142,11 @@ cli.add_command(compare_command)
 
 def _finish(spec: JobSpec) -> None:
     summary = run_job(spec, display_for())
-    click.echo(_report(summary))
+    click.echo(_ending(summary))
     sys.exit(summary.exit_code)
 
 
-def _report(summary: Summary) -> str:
+def _ending(summary: Summary) -> str:
     failed = f"; {summary.failed} failed, see {summary.out}/errors" if summary.failed else ""
     new = "nothing left to render" if summary.was_complete else f"{summary.rendered} rendered now"
     return (
