@@ -11,7 +11,7 @@
     commits.py   the log: the only truth          ledger.py   what it adds up to
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
-    check.py, dry_run.py, demo.py                 the other commands
+    check.py, dry_run.py, demo.py, attention_table.py   the other commands
     bench/       attention backends in turns      export/      from the tables to what other programs take
     results/     after the job: reading what it left
 

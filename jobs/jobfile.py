@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from attention import BACKENDS
 from jobs.spec import FREE_ON_RESUME, JobSpec
 from manifests.errors import OutputError, OutputMismatch
 from manifests.files import same_manifest
@@ -86,7 +87,8 @@ def require_same_model(out: Location, old: JobFile, facts: WorkerFacts) -> None:
     for name in ("revision", "fingerprint", "pipeline", "dtype"):
         if old.model[name] != getattr(model, name):
             raise _mismatch(out, f"model {name}", old.model[name], getattr(model, name))
-    for package in ("torch", "diffusers", "transformers"):
+    backends = [BACKENDS[decided.attention].package for decided in old.decisions.values()]
+    for package in ("torch", "diffusers", "transformers", *sorted({name for name in backends if name})):
         before, now = old.model["versions"].get(package), model.versions.get(package)
         if before != now:
             raise _mismatch(out, f"version of {package}", before, now)

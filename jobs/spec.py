@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from attention import require_known
 from manifests.columns import ColumnMap
 from manifests.errors import SpecError
 from manifests.validate import OPTIONAL, RowRules
@@ -116,7 +117,7 @@ class JobSpec(BaseModel):
 
 
 def make_spec(**values: Any) -> JobSpec:
-    """A JobSpec from options; SpecError, one line, where a value is wrong."""
+    """A JobSpec from options; SpecError or AttentionError, one line, where a value is wrong."""
     try:
         spec = JobSpec(**values)
     except ValidationError as error:
@@ -124,6 +125,7 @@ def make_spec(**values: Any) -> JobSpec:
         raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
     # their errors belong to the spec
     _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora], parse_quantize(spec.quantize)
+    require_known(spec.attention)
     return spec
 
 

@@ -15,7 +15,7 @@
     decode.py            their pixels: any common file to upright RGB
     encode.py        prompts to embeddings
     render.py        one batch: embeddings to pixels
-    decide.py        what is auto, by measurement         batch_size.py
+    decide.py        what is auto, by measurement         backend_choice.py, batch_size.py
     compile.py       compiling the blocks that repeat
     pictures.py      pixels to PNG, WebP, JPEG
     records.py       a batch as table rows

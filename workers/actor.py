@@ -33,7 +33,7 @@ class RenderActor:
         try:
             return self._worker.load()
         except Exception:
-            logging.getLogger("renderay.worker").exception("the model cannot be loaded")
+            logging.getLogger("renderay.worker").exception("loading failed")
             raise
         finally:
             self._log.upload()

@@ -19,6 +19,12 @@ def can_compile(denoiser: torch.nn.Module) -> bool:
     return bool(getattr(denoiser, "_repeated_blocks", None))
 
 
+def uncompile_blocks(denoiser: torch.nn.Module) -> None:
+    """Run the blocks as they are again; compiled code stays, for when they are compiled once more."""
+    for module in denoiser.modules():
+        module._compiled_call_impl = None
+
+
 def compile_blocks(denoiser: torch.nn.Module) -> None:
     """Compile at first use; the first batch of every shape pays for it, and is marked as warm-up."""
     import torch._dynamo

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from attention import BACKENDS
 from manifests.errors import ModelError, RenderayError
 from manifests.fields import RESERVED_PARAMS
 from workers.families import Family, family_of
@@ -24,7 +25,10 @@ from workers.pipelines import LoadOptions, load_pipeline, load_skeleton
 from workers.reference import ModelReference, parse_model
 from workers.residency import Residency
 
-VERSIONED = ("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray")
+VERSIONED = (
+    *("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray"),
+    *sorted({backend.package for backend in BACKENDS.values() if backend.package}),
+)
 _COLUMNS = {  # optional manifest columns, and the pipeline argument that each becomes
     "width": "width",
     "height": "height",

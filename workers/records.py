@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from attention import BACKENDS
 from manifests.row import BadRow, Row
 from manifests.schemas import STEPS, extra_names
 from manifests.survey import cast_extra
@@ -110,7 +111,7 @@ class RecordMaker:
             "attention_requested": self.settings.attention,
             "attention_backend": batch.attention_backend,
             "compiled": self.decisions.compile,
-            "exact": not model.quantized,
+            "exact": BACKENDS[self.decisions.attention].exact and not model.quantized,
             "batch_size": len(batch.pictures),
             "batch_id": context.batch_id,
             "worker_batch": batch.worker_batch,

@@ -7,12 +7,13 @@ Tensor shapes: B pictures, H and W pixels.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from attention import KernelCount, use_backend
+from attention import KernelCount, head_sizes, require_working, use_backend
 from manifests.plan import Picture, Shape, shape_of
 from manifests.row import Row
 from workers.compile import compile_blocks
@@ -26,6 +27,8 @@ from workers.transfer import to_host
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+log = logging.getLogger("renderay.worker")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,10 @@ class RenderedBatch:
 
 
 class Renderer:
-    """Renders batches of one shape each on one loaded pipeline. Not thread-safe: one render thread owns it."""
+    """Renders batches of one shape each on one loaded pipeline. Not thread-safe: one render thread owns it.
+
+    AttentionError where the backend that was decided on does not compute rightly on this device.
+    """
 
     def __init__(self, model: LoadedModel, decisions: Decisions, state: WorkerState, clock: Clock) -> None:
         self.stage = "denoise"
@@ -57,8 +63,10 @@ class Renderer:
         self._state = state
         self._clock = clock
         self._seen: dict[tuple[Shape, int], str] = {}  # shape and batch size -> the backend counted at its first batch
-        self._denoisers = model.family.denoisers(model.pipe)
-        for denoiser in self._denoisers:
+        self._attention = decisions.attention
+        self.denoisers = model.family.denoisers(model.pipe)
+        for denoiser in self.denoisers:
+            require_working(decisions.attention, model.device, model.facts.dtype, head_sizes(denoiser))
             use_backend(denoiser, decisions.attention)
             if decisions.compile:
                 compile_blocks(denoiser)
@@ -71,7 +79,7 @@ class Renderer:
         height, width = model.family.size(model.pipe, row.height, row.width, encoded[0].images)
         key = (shape_of(replace(row, height=height, width=width)), len(pictures))
         warmup = key not in self._seen
-        timer = BatchTimer(self._clock, self._denoisers, model.pipe.scheduler)
+        timer = BatchTimer(self._clock, self.denoisers, model.pipe.scheduler)
         timer.encodings = [each.marks for each in encoded if each.marks is not None]
         if model.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -102,12 +110,20 @@ class Renderer:
         pipe = self._model.pipe
         with ExitStack() as around:
             around.enter_context(self._model.family.calling(pipe))
-            count = around.enter_context(KernelCount(self._denoisers[0])) if new else None
+            watched = self.denoisers if new else []
+            counts = [around.enter_context(KernelCount(denoiser)) for denoiser in watched]
             around.enter_context(timer)
             output = pipe(**arguments)[0]
-        if new and count:
-            self._seen[new] = count.backend
+        if new:
+            self._seen[new] = self._what_ran(counts)
         return output
+
+    def _what_ran(self, counts: list[KernelCount]) -> str:
+        """The backends that were counted, joined by `+`; logs what bypassed the chosen one."""
+        for count in counts:
+            if said := count.bypass(self._attention):
+                log.warning("%s", said)
+        return "+".join(sorted({name for count in counts for name in count.names})) or "unknown"
 
     def _on_step_end(self, timer: BatchTimer, steps: int) -> Any:
         self._state.step, self._state.steps = 0, steps

@@ -10,6 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+from attention import require_working
 from manifests.plan import Lease
 from manifests.row import Row
 from manifests.storage import locate
@@ -23,6 +24,8 @@ from workers.references import ReferenceFetcher
 from workers.render import Renderer
 from workers.settings import Decisions, LeaseResult, WorkerFacts, WorkerSettings, WorkerState
 from workers.timing import Clock, clock_for
+
+_COMMON_HEAD = 128  # head size of most large models; the model's own is tried once it is loaded
 
 log = logging.getLogger("renderay.worker")
 
@@ -40,7 +43,7 @@ class Worker:
         self._references = ReferenceFetcher()
 
     def load(self) -> WorkerFacts:
-        """Load the model. ModelError where it cannot be."""
+        """Load the model. ModelError where it cannot be; AttentionError, before, where its backend cannot be used."""
         return self._render_thread.submit(self._load).result()
 
     def decide(self, sample: Row | None) -> Decisions:
@@ -65,6 +68,7 @@ class Worker:
 
         if self._settings.device == "cpu":
             torch.set_num_threads(self._settings.threads)
+        require_working(self._settings.attention, self._settings.device, self._settings.dtype, {_COMMON_HEAD})
         self._model: LoadedModel = load_model(
             self._settings.model, self._settings.device, self._settings.dtype, self._settings.load
         )

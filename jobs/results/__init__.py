@@ -12,6 +12,7 @@
     compare_command.py   the command
     bench_file.py        the configurations that a bench left
     text_table.py        a table for a terminal and for Markdown
+    report/              `renderay report`: one page about a job
 
 Rule: nothing here writes into the tables or the log, and nothing needs Ray, torch or a GPU.
 """

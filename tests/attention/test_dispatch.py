@@ -1,105 +1,171 @@
-"""What ran is counted where it runs."""
+"""A backend put into a model is the one its layers use, compiled or not, and gets nothing that it would ignore."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+from diffusers import FluxTransformer2DModel, QwenImageTransformer2DModel
+from diffusers.models import attention_dispatch
+from diffusers.models.attention_dispatch import _AttentionBackendRegistry, dispatch_attention_fn
+from torch._dynamo.utils import counters
 
-from attention import KernelCount, use_backend
+from attention import BACKENDS, KernelCount, head_sizes, use_backend
+from attention.dispatch import attention_layers, dispatched
+from manifests.errors import AttentionError
+from tests.attention.conftest import plain_attention
 
-
-class Attention(torch.nn.Module):
-    """`layers` calls of torch's attention on (B, heads, tokens, width)."""
-
-    def __init__(self, layers: int = 1, heads: int = 2) -> None:
-        super().__init__()
-        self.layers, self.heads = layers, heads
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        for _ in range(self.layers):
-            tokens = torch.nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
-        return tokens
+Inputs = dict[str, Any]
 
 
-TOKENS = torch.randn(1, 2, 8, 16)
+def denoised(model: torch.nn.Module, inputs: Inputs) -> torch.Tensor:
+    with torch.no_grad():
+        return model(**inputs)[0]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
-    ("backend", "name"), [(SDPBackend.FLASH_ATTENTION, "sdpa-flash"), (SDPBackend.MATH, "sdpa-math")]
+    ("name", "ran"), [("sdpa", "sdpa-flash"), ("sdpa-math", "sdpa-math"), ("sdpa-flash", "sdpa-flash")]
 )
-def test_the_kernel_that_torch_picked_is_named(backend: SDPBackend, name: str) -> None:
-    module = Attention(layers=3)
-    with KernelCount(module) as count, sdpa_kernel(backend), torch.no_grad():
-        module(TOKENS)
-    assert count.names == {name: 3} and count.backend == name
-
-
-def test_only_the_first_forward_of_the_module_is_watched() -> None:
-    module, other = Attention(layers=2), Attention()
-    with KernelCount(module) as count, torch.no_grad():
-        other(TOKENS)
-        module(TOKENS)
-        module(TOKENS)
-        other(TOKENS)
-    assert sum(count.names.values()) == 2
-
-
-def test_two_kernels_are_both_named_and_none_is_unknown() -> None:
-    class Mixed(Attention):
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            with sdpa_kernel(SDPBackend.MATH):
-                tokens = super().forward(tokens)
-            with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-                return super().forward(tokens)
-
-    mixed, linear = Mixed(), torch.nn.Linear(16, 16)
-    with KernelCount(mixed) as count, torch.no_grad():
-        mixed(TOKENS)
-    assert count.backend == "sdpa-flash+sdpa-math"
-    with KernelCount(linear) as nothing:
-        linear(TOKENS)
-    assert nothing.backend == "unknown"
-
-
-def test_counting_changes_no_bit_and_leaves_nothing_behind() -> None:
-    module = Attention(layers=2)
-    with torch.no_grad():
-        expected = module(TOKENS)
-        with KernelCount(module):
-            assert torch.equal(module(TOKENS), expected)
-    assert not module._forward_hooks and not module._forward_pre_hooks
-    assert _get_current_dispatch_mode() is None
-
-
-def test_a_forward_that_raises_leaves_nothing_behind() -> None:
-    module = Attention()
-    with pytest.raises(RuntimeError), KernelCount(module):
-        module(torch.zeros(1, 2, 3, 4, dtype=torch.int32))
-    assert not module._forward_hooks and not module._forward_pre_hooks
-    assert _get_current_dispatch_mode() is None
-
-
-@pytest.fixture(scope="module")
-def denoiser() -> FluxTransformer2DModel:
-    torch.manual_seed(0)
-    return FluxTransformer2DModel(
-        num_layers=1, num_single_layers=2, num_attention_heads=2, attention_head_dim=16, joint_attention_dim=32,
-        pooled_projection_dim=32, axes_dims_rope=(4, 6, 6), in_channels=64,
-    ).eval()  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "ran"), [("sdpa", "sdpa-flash"), ("sdpa-math", "sdpa-math"), ("sdpa", "sdpa-flash")])
 def test_every_layer_of_a_real_denoiser_uses_the_backend_put_in(
-    denoiser: FluxTransformer2DModel, name: str, ran: str
+    flux: FluxTransformer2DModel, flux_inputs: Inputs, name: str, ran: str
 ) -> None:
-    use_backend(denoiser, name)
-    with KernelCount(denoiser) as count, torch.no_grad():
-        denoiser(
-            hidden_states=torch.randn(1, 16, 64), encoder_hidden_states=torch.randn(1, 4, 32),
-            pooled_projections=torch.randn(1, 32), timestep=torch.tensor([0.5]),
-            img_ids=torch.zeros(16, 3), txt_ids=torch.zeros(4, 3),
-        )  # fmt: skip
-    assert count.names == {ran: 3}
+    use_backend(flux, name)
+    with KernelCount(flux) as count:
+        denoised(flux, flux_inputs)
+    assert count.names == {ran: 3} and count.bypass(name) is None
+    assert head_sizes(flux) == {16} and len(attention_layers(flux)) == 3
+
+
+def test_torchs_own_choice_is_bit_for_bit_what_diffusers_does(
+    flux: FluxTransformer2DModel, flux_inputs: Inputs
+) -> None:
+    expected = denoised(flux, flux_inputs)
+    use_backend(flux, "sdpa")
+    assert torch.equal(denoised(flux, flux_inputs), expected)
+
+
+def test_layers_may_differ_and_the_process_keeps_its_default(flux: FluxTransformer2DModel, flux_inputs: Inputs) -> None:
+    before = _AttentionBackendRegistry.get_active_backend()
+    use_backend(flux, "sdpa")
+    use_backend(flux.single_transformer_blocks[1], "sdpa-math")
+    with KernelCount(flux) as count:
+        denoised(flux, flux_inputs)
+    assert count.names == {"sdpa-flash": 2, "sdpa-math": 1} and count.backend == "sdpa-flash+sdpa-math"
+    assert _AttentionBackendRegistry.get_active_backend() == before
+    said = "1 of 3 attention calls bypass sdpa-flash: 1 by sdpa-math (first in single_transformer_blocks.1.attn)"
+    assert count.bypass("sdpa-flash") == said
+
+
+def test_a_model_whose_layers_cannot_be_told_refuses_what_it_would_not_use() -> None:
+    from diffusers.models.attention_processor import Attention
+
+    old = torch.nn.Sequential(Attention(32, heads=2, dim_head=16))
+    use_backend(old, "sdpa")
+    with pytest.raises(AttentionError, match="attention sdpa-math: no attention layer of Sequential asks"):
+        use_backend(old, "sdpa-math")
+
+
+def test_a_librarys_kernel_gets_the_models_tensors_and_its_scale(library: Callable[..., str]) -> None:
+    name = library("returns_a_pair", lambda *arguments: (plain_attention(*arguments), "log-sum-exp"))
+    query, key = torch.randn(2, 5, 3, 16), torch.randn(2, 7, 3, 16)
+    for scale in (None, 0.5):
+        expected = dispatch_attention_fn(query, key, key, scale=scale, backend=dispatched("sdpa"))
+        assert torch.allclose(dispatch_attention_fn(query, key, key, scale=scale, backend=dispatched(name)), expected)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_mask_that_a_kernel_does_not_take_is_an_error_and_never_dropped(
+    library: Callable[..., str], qwen: QwenImageTransformer2DModel, qwen_inputs: Inputs, compiled: bool
+) -> None:
+    use_backend(qwen, library("maskless", lambda q, k, v, mask, scale: plain_attention(q, k, v, None, scale)))
+    if compiled:
+        for block in qwen.transformer_blocks:
+            block.compile(backend="aot_eager", fullgraph=True, dynamic=False)
+    with pytest.raises(AttentionError, match=r"attention maskless: the model masks part .*--batch-size 1"):
+        denoised(qwen, qwen_inputs)
+
+
+@pytest.mark.parametrize("name", [name for name, backend in BACKENDS.items() if not backend.masks])
+def test_no_backend_that_would_get_a_mask_wrong_is_handed_one(name: str) -> None:
+    query = torch.randn(2, 5, 3, 16)
+    for mask in (torch.ones(2, 5, dtype=torch.bool), torch.ones(2, 1, 1, 5, dtype=torch.bool)):
+        with pytest.raises(AttentionError, match="takes no mask"):
+            dispatch_attention_fn(query, query, query, attn_mask=mask, backend=dispatched(name))
+
+
+def packed_attention(q: Any, k: Any, v: Any, cu_seqlens_q: Any, cu_seqlens_k: Any, softmax_scale: Any, **_: Any) -> Any:
+    """What a variable-length kernel computes: each sequence of a packed (tokens, heads, size) tensor by itself."""
+    sequences = zip(cu_seqlens_q, cu_seqlens_q[1:], cu_seqlens_k, cu_seqlens_k[1:], strict=False)
+    parts = [
+        plain_attention(q[None, a:b], k[None, c:d], v[None, c:d], None, softmax_scale)[0] for a, b, c, d in sequences
+    ]
+    return torch.cat(parts)
+
+
+def test_the_wrong_answer_path_of_padding_between_text_and_image_is_shut(
+    qwen: QwenImageTransformer2DModel, qwen_inputs: Inputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_backend(qwen, "sdpa")
+    right = denoised(qwen, qwen_inputs)
+    monkeypatch.setattr(attention_dispatch, "_CAN_USE_FLASH_ATTN", True)
+    monkeypatch.setattr(attention_dispatch, "flash_attn_varlen_func", packed_attention)
+    for layer in attention_layers(qwen):
+        layer.processor._attention_backend = attention_dispatch.AttentionBackendName.FLASH_VARLEN
+    unmasked = qwen_inputs | {"encoder_hidden_states_mask": None}
+    packed = denoised(qwen, unmasked)
+    use_backend(qwen, "sdpa")
+    assert torch.allclose(packed, denoised(qwen, unmasked), atol=1e-5), "the stand-in kernel is right"
+    for layer in attention_layers(qwen):
+        layer.processor._attention_backend = attention_dispatch.AttentionBackendName.FLASH_VARLEN
+    assert (denoised(qwen, qwen_inputs) - right)[0].norm() > 1e-3 * right[0].norm(), "diffusers alone: wrong, silently"
+    use_backend(qwen, "flash_varlen")
+    with pytest.raises(AttentionError, match="takes no mask"):
+        denoised(qwen, qwen_inputs)
+
+
+@pytest.mark.parametrize("name", ["sdpa", "sdpa-math"])
+def test_backends_that_take_masks_take_them_rightly(
+    qwen: QwenImageTransformer2DModel, qwen_inputs: Inputs, name: str
+) -> None:
+    use_backend(qwen, name)
+    alone = {key: value[:1] for key, value in qwen_inputs.items()}
+    alone["encoder_hidden_states"] = alone["encoder_hidden_states"][:, :3]
+    alone["encoder_hidden_states_mask"] = None
+    assert torch.allclose(denoised(qwen, qwen_inputs)[:1], denoised(qwen, alone), atol=1e-5)
+    query, keys = torch.randn(5, 5, 3, 16), torch.ones(5, 5, dtype=torch.bool)
+    keys[0, 3:] = False
+    found = dispatch_attention_fn(query, query, query, attn_mask=keys, backend=dispatched(name))
+    short = query[:1, :3]
+    assert torch.allclose(
+        found[:1], dispatch_attention_fn(query[:1], short, short, backend=dispatched(name)), atol=1e-6
+    ), "(B, S) is a mask of keys, also where B equals S"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"is_causal": True}, {"dropout_p": 0.5}, {"attention_kwargs": {"window_size": (4, 4)}}]
+)
+def test_an_argument_that_a_kernel_would_ignore_is_an_error(library: Callable[..., str], asked: dict[str, Any]) -> None:
+    name = library("ignorant", plain_attention)
+    query = torch.randn(1, 5, 3, 16)
+    with pytest.raises(AttentionError, match="which this kernel would ignore"):
+        dispatch_attention_fn(query, query, query, backend=dispatched(name), **asked)
+
+
+def test_a_librarys_kernel_compiles_without_a_graph_break_and_is_compiled_once(
+    library: Callable[..., str], flux: FluxTransformer2DModel, flux_inputs: Inputs
+) -> None:
+    names = [library("kernel_a", plain_attention), "sdpa", "sdpa-math"]
+    use_backend(flux, "sdpa")
+    counters.clear()
+    expected = denoised(flux, flux_inputs)
+    for block in [*flux.transformer_blocks, *flux.single_transformer_blocks]:
+        block.compile(backend="aot_eager", fullgraph=True, dynamic=False)
+    for name in [*names, *names]:
+        use_backend(flux, name)
+        with KernelCount(flux) as count:
+            assert torch.allclose(denoised(flux, flux_inputs), expected, atol=1e-5)
+        assert count.names == {"sdpa-flash" if name == "sdpa" else name: 3}
+    # a double block, and a single block twice: what the second gets is a view of other strides
+    assert counters["stats"]["unique_graphs"] == 3 * len(names)

@@ -20,6 +20,8 @@ SURFACE = {
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
+    "attention": {"--json"},
+    "report": {"out", "--to", "--pictures"},
     "export": {
         "out", "--to", "--name", "--where", "--limit", "--metadata", "--webdataset", "--shard-mb", "--no-files",
         "--contact-sheet", "--group-by", "--font",

@@ -124,7 +124,7 @@ def test_a_backend_that_is_not_installed_stops_before_loading(tmp_path: Path) ->
     manifest = write_jsonl(tmp_path / "m.jsonl", [{"prompt": "x"}])
     ended = run("render", manifest, "--model", MODEL, "--out", tmp_path / "out", "--attention", "flash")
     assert ended.returncode == 2
-    assert "pip install 'renderay[flash]'" in ended.stderr
+    assert "pip install --no-build-isolation 'renderay[flash]'" in ended.stderr
     assert not list((tmp_path / "out" / "_logs").glob("*-w*.log"))
 
 

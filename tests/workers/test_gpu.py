@@ -6,9 +6,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from attention import BACKENDS, examine
 from manifests.plan import Picture
 from manifests.row import ImageRef
 from tests.rows import make_row
@@ -24,6 +26,12 @@ from workers.settings import Decisions, WorkerState
 from workers.timing import clock_for
 
 pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `auto` measures here is not remembered for the user's jobs, nor the other way round."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +148,36 @@ def test_memory_that_ends_fails_its_row_alone(tmp_path: Path) -> None:
         assert worker.render(lease_of(make_row(0), lease_id="run-2")).done == (0,)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+def test_auto_measures_inside_the_model_once_and_remembers(tmp_path: Path, compiled: bool) -> None:
+    from workers.worker import Worker
+
+    worker = Worker(settings(tmp_path, device="cuda", dtype="bfloat16", compile=compiled))
+    worker.load()
+    first, again = worker.decide(make_row()), worker.decide(make_row())
+    assert BACKENDS[first.attention].exact and first.compile == compiled
+    how = "compiled" if compiled else "not compiled"
+    assert first.reasons["attention"].startswith(f"auto: {how}, ms a forward of the denoiser: ")
+    assert again.attention == first.attention
+    assert again.reasons["attention"].startswith(f"auto, measured by an earlier job: {how}, ms a forward")
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("name", ["sdpa-flash", "sdpa-cudnn", "sdpa-math", "flash", "flash4"])
+def test_the_row_names_the_kernel_that_was_asked_for_and_ran(tmp_path: Path, name: str, compiled: bool) -> None:
+    from tests.rows import lease_of
+    from workers.worker import Worker
+
+    for head_size in (16, 128):
+        if not (found := examine(BACKENDS[name], "cuda", "bfloat16", head_size)).usable:
+            pytest.skip(found.reason)
+    worker = Worker(settings(tmp_path, device="cuda", dtype="bfloat16", attention=name, compile=compiled))
+    worker.load()
+    decisions = worker.decide(make_row())
+    assert decisions.reasons["attention"] == "asked for by name"
+    worker.begin(decisions)
+    assert worker.render(lease_of(make_row(0), make_row(1))).done == (0, 1)
+    files = [pq.read_table(path).to_pylist() for path in tmp_path.glob("_staging/images-*.parquet")]
+    assert {(row["attention_backend"], row["compiled"]) for rows in files for row in rows} == {(name, compiled)}

@@ -1,0 +1,54 @@
+"""`renderay attention` as a user meets it on a machine without a GPU and without any attention library."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from attention import BACKENDS
+from tests.conftest import run
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+
+
+@pytest.fixture(scope="module")
+def printed() -> subprocess.CompletedProcess[str]:
+    return run("attention")
+
+
+def test_every_backend_has_one_line_whole(printed: subprocess.CompletedProcess[str]) -> None:
+    assert printed.returncode == 0 and printed.stderr == ""
+    title, header, *lines = printed.stdout.splitlines()
+    assert title == "tried on CPU, float32, heads of 128"
+    assert header.split() == ["backend", "usable", "exact", "masks", "compiles"]
+    assert [line.split()[0] for line in lines] == list(BACKENDS)
+    assert {line.split()[0] for line in lines if line.split()[1] == "yes"} == {"sdpa", "sdpa-flash", "sdpa-math"}
+
+
+def test_each_gives_its_true_reason_and_what_installs_it(printed: subprocess.CompletedProcess[str]) -> None:
+    lines = {line.split()[0]: line for line in printed.stdout.splitlines()}
+    assert "heads of 128" in lines["sdpa"] and "e-07 against fp32" in lines["sdpa"]
+    assert lines["sdpa-cudnn"].endswith("  it runs on CUDA GPUs only and none is used here")
+    if find_spec("flash_attn") is None:
+        assert "package flash-attn-4 is not installed (pip install 'renderay[flash4]') and it" in lines["flash4"]
+        assert "(pip install --no-build-isolation 'renderay[flash]')" in lines["flash"]
+    assert lines["flash_hub"].endswith("; downloads a kernel from the hub; only by name")
+    assert "Ascend NPUs only" in lines["_native_npu"]
+
+
+def test_the_same_for_programs() -> None:
+    done = run("attention", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["device"], found["dtype"], found["head_size"]) == ("CPU", "float32", 128)
+    backends = {each["name"]: each for each in found["backends"]}
+    assert list(backends) == list(BACKENDS)
+    assert backends["sdpa"]["usable"] is True and backends["sdpa"]["error"] < 1e-6
+    assert backends["sage"]["exact"] is False and backends["sage"]["usable"] is False
+    assert backends["flash4"]["capability"] == ["8.0"]
+    if find_spec("flash_attn") is None:
+        assert backends["flash4"]["install"] == "pip install 'renderay[flash4]'"
