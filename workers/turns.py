@@ -3,8 +3,8 @@
 The parts are those that jobs render with; only the order differs. A turn is one batch: encode, denoise, decode, wait.
 What it leaves is encoded and written while the next turn runs.
 
-Turns that are not compiled run the same modules with torch's compiler told to stand aside; each backend gets compiled
-variants of its own, because the compiler guards on the backend that a layer holds.
+Compiled code stays when blocks are run as they are, and is found again when they are compiled once more; each backend
+has its own, because the compiler guards on the backend that a layer holds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +22,7 @@ from manifests.plan import Picture
 from manifests.row import Row
 from manifests.seeds import picture_seed
 from manifests.storage import locate
+from workers.compile import compile_blocks, uncompile_blocks
 from workers.decide import decide
 from workers.encode import PromptEncoder
 from workers.hardware import describe_hardware, free_memory
@@ -102,6 +102,8 @@ class TurnWorker:
         most, asked = self._model.facts.max_batch, settings.batch_size
         if most is not None and isinstance(asked, int) and asked > most:
             raise ValueError(f"batch size {asked}: {self._model.facts.pipeline} takes at most {most}")
+        for denoiser in self._model.family.denoisers(self._model.pipe):
+            uncompile_blocks(denoiser)  # as a job's worker decides
         encoder = PromptEncoder(self._model, self._clock)
         decisions = decide(settings, self._model, encoder, self._references, self._state, sample)
         if settings.compile and not decisions.compile:
@@ -122,8 +124,8 @@ class TurnWorker:
             encoded = [encoder.encode(row, self._references.get(row)) for row in rows]
             pictures = [Picture(row, 0, picture_seed(row.seed, side.settings.seed, row.id, 0)) for row in rows]
             stage = "denoise"
-            with self._in_force(side):
-                batch = side.renderer.render(pictures, encoded)
+            self._put_in(side)
+            batch = side.renderer.render(pictures, encoded)
             times, pixels, finite = batch.wait()
             if not all(finite):
                 raise ArithmeticError("a picture holds NaN or Inf")
@@ -150,13 +152,14 @@ class TurnWorker:
         self._sides.pop(name, None)
         free_memory(self._model.device)
 
-    def _in_force(self, side: _Side) -> AbstractContextManager[object]:
-        """Put a configuration's backend into the model; compiled code is used only by those that are compiled."""
-        import torch
-
+    def _put_in(self, side: _Side) -> None:
+        """Put a configuration's backend into the model, and its blocks' compiled code in or out."""
         for denoiser in self._model.family.denoisers(self._model.pipe):
             use_backend(denoiser, side.decisions.attention)
-        return nullcontext() if side.decisions.compile else torch.compiler.set_stance("force_eager")
+            if side.decisions.compile:
+                compile_blocks(denoiser)
+            else:
+                uncompile_blocks(denoiser)
 
     def _fail(self, turn: _Turn, rows: Sequence[Row], stage: str, error: Exception) -> TurnResult:
         import torch
