@@ -12,7 +12,8 @@
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
     check.py, dry_run.py, demo.py, attention_table.py   the other commands
-    results/     after the job: reading what it left   export/  from the tables to what other programs take
+    bench/       attention backends in turns      export/      from the tables to what other programs take
+    results/     after the job: reading what it left
 
 Rule: only the driver writes the log and moves files; the driver never imports torch.
 """

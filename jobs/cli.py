@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from jobs.attention_table import survey_backends
+from jobs.bench.command import bench
 from jobs.check import check_manifest
 from jobs.demo import demo_spec
 from jobs.dry_run import describe
@@ -23,6 +24,8 @@ from jobs.export.image_folder import METADATA
 from jobs.export.names import DEFAULT as DEFAULT_NAME
 from jobs.options import merge_config, spec_options
 from jobs.progress import display_for
+from jobs.results.compare_command import compare_command
+from jobs.results.report import PICTURES
 from jobs.run import Summary
 from jobs.run import render as run_job
 from jobs.spec import JobSpec, make_spec
@@ -89,6 +92,19 @@ def attention(as_json: bool) -> None:
 
 @cli.command()
 @click.argument("out")
+@click.option("--to", metavar="FILE", help="where to write the page; OUT/report.html by default")
+@click.option(
+    "--pictures", type=click.IntRange(min=0), default=PICTURES, show_default=True, help="at most so many in the gallery"
+)
+def report(out: str, to: str | None, pictures: int) -> None:
+    """Write one HTML page about the job in OUT, finished or not, and print a summary."""
+    from jobs.results.report.write import write_report
+
+    click.echo(write_report(out, to, pictures))
+
+
+@cli.command()
+@click.argument("out")
 @click.option(
     "--to", required=True, metavar="FOLDER", help="where to write, local or remote; new, empty, or of this export"
 )
@@ -120,13 +136,17 @@ def demo(out: str | None) -> None:
     _finish(spec)
 
 
+cli.add_command(bench)
+cli.add_command(compare_command)
+
+
 def _finish(spec: JobSpec) -> None:
     summary = run_job(spec, display_for())
-    click.echo(_report(summary))
+    click.echo(_ending(summary))
     sys.exit(summary.exit_code)
 
 
-def _report(summary: Summary) -> str:
+def _ending(summary: Summary) -> str:
     failed = f"; {summary.failed} failed, see {summary.out}/errors" if summary.failed else ""
     new = "nothing left to render" if summary.was_complete else f"{summary.rendered} rendered now"
     return (
@@ -136,14 +156,18 @@ def _report(summary: Summary) -> str:
 
 
 def _exported(done: Exported, layout: str) -> str:
-    parts = [f"{done.pictures} pictures"]
+    parts = [_counted(done.pictures, "picture")]
     if layout == "files":
         parts.append(f"{done.new} of them new")
     elif layout == "webdataset":
-        parts.append(f"{done.shards} shards")
+        parts.append(_counted(done.shards, "shard"))
     if done.pages:
-        parts.append(f"{done.pages} contact sheet pages")
+        parts.append(_counted(done.pages, "contact sheet page"))
     return f"{', '.join(parts)}\n{done.to}"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def main() -> None:

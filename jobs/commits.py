@@ -118,9 +118,10 @@ def files_of(record: Record) -> list[TableFile]:
     return [TableFile(*values) for values in record["files"]]
 
 
-def strike_record(ordinals: Iterable[int], reason: str, now: datetime) -> Record:
+def strike_record(ordinals: Iterable[int], reason: str, now: datetime, worker_id: str = "") -> Record:
     """These rows were being rendered when their worker died."""
-    return {"kind": "strike", "rows": to_ranges(sorted(ordinals)), "reason": reason, "time": now.timestamp()}
+    rows = to_ranges(sorted(ordinals))
+    return {"kind": "strike", "rows": rows, "reason": reason, "time": now.timestamp(), "worker": worker_id}
 
 
 def run_record(run_id: str, rows: int, now: datetime, **who: Any) -> Record:

@@ -178,7 +178,7 @@ class Driver:
             guilty = found[1] if found and found[0] == lease.lease_id else ()
             if guilty:
                 log.warning("%s died over rows %s of %s: %s", member.worker_id, guilty, lease.lease_id, reason)
-                self._write([strike_record(guilty, reason, _now())])
+                self._write([strike_record(guilty, reason, _now(), member.worker_id)])
                 self.planner.crashed(lease, guilty, reason)
             else:
                 self.planner.put_back(lease)

@@ -29,6 +29,7 @@ class Status:
     rate: float | None
     eta: float | None
     driver: str | None
+    heard: str | None  # UTC time of the last sign of life of an interrupted job's driver
     workers: list[dict[str, Any]]
 
     def as_json(self) -> dict[str, Any]:
@@ -52,6 +53,10 @@ class Status:
         for worker in self.workers:
             step = f" step {worker['step']}/{worker['steps']}" if worker["stage"] == "denoise" else ""
             lines.append(f"worker    {worker['name']} {worker['stage']}{step}, {worker['pictures']} pictures")
+        if self.failed:
+            lines.append(f"why       renderay report {self.out}")
+        if self.heard:
+            lines.append(f"stopped   its driver was heard of last at {self.heard}")
         if self.state == "interrupted":
             lines.append("the same render command resumes it")
         return "\n".join(lines)
@@ -69,10 +74,11 @@ def read_status(uri: str) -> Status:
     complete = file is not None and ledger.ended_rows >= rows
     alive = owner is not None and not complete and is_alive(owner[0], datetime.now(UTC))
     live = owner[1] if owner and alive else {}
+    state = "complete" if complete else "running" if alive else "interrupted"
     done, failed = ledger.done.count_below(rows), ledger.failed.count_below(rows)
     return Status(
         out=out.uri,
-        state="complete" if complete else "running" if alive else "interrupted",
+        state=state,
         model=str(file.spec["model"]) if file else "still loading",
         rows=rows,
         done=done,
@@ -82,5 +88,10 @@ def read_status(uri: str) -> Status:
         rate=live.get("rate"),
         eta=live.get("eta"),
         driver=str(owner[0]) if owner and alive else None,
+        heard=_instant(owner[0].beat) if owner and state == "interrupted" else None,
         workers=list(live.get("workers", [])),
     )
+
+
+def _instant(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -102,7 +102,7 @@ class Location:
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error says that nothing more can be written: disk full, quota used up, mounted read-only."""
+    """Whether an error says that nothing more can be written: disk or quota full, size limit met, read-only."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 

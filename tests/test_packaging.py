@@ -51,7 +51,13 @@ REGISTRIES = [
 ]
 
 # Import name -> distribution, where the two differ by more than case and dashes.
-DISTRIBUTION = {"PIL": "pillow", "yaml": "pyyaml", "google": "protobuf", "pydantic_core": "pydantic"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "google": "protobuf",
+    "pydantic_core": "pydantic",
+    "skimage": "scikit-image",
+}
 # Attention libraries that are used if they happen to be installed; which is for the user to decide.
 OPTIONAL = {"flash_attn", "flash_attn_interface", "sageattention", "xformers", "torchvision"}
 

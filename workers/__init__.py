@@ -23,6 +23,7 @@
     lease_output.py  the files of one lease
     breadcrumb.py    what was being rendered when a worker died
     lease.py         one lease: batches, retries, the threads behind them
+    turns.py         several configurations taking turns on one pipeline
     worker.py        one process: load, decide, begin, render
     actor.py         the worker as a Ray actor; logs.py
 

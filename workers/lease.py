@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Semaphore
 
@@ -147,7 +147,7 @@ class LeaseRenderer:
         self._slots.acquire()
         queue_ms = (datetime.now(UTC) - arrived).total_seconds() * 1e3
         try:
-            batch = self.renderer.render(pictures, [encoded[picture.row.ordinal] for picture in pictures])
+            batch = self.renderer.render(pictures, _charge(pictures, encoded))
         except Exception as error:
             self._slots.release()
             self._raise_if_broken(error)
@@ -219,3 +219,12 @@ class LeaseRenderer:
             return
         self._broken = " ".join(text.split())[:300]
         raise WorkerBroken(self._broken) from error
+
+
+def _charge(pictures: list[Picture], encoded: dict[int, Encoded]) -> list[Encoded]:
+    """Each picture's embeddings; the time of encoding a row goes to the first of its pictures alone."""
+    found = []
+    for picture in pictures:
+        found.append(encoded[picture.row.ordinal])
+        encoded[picture.row.ordinal] = replace(found[-1], marks=None)
+    return found

@@ -122,8 +122,7 @@ def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> C
     counts: Counter[str] = Counter()
     try:
         with DuplicateIndex() as names:
-            for picture in chosen:
-                record = picture.record
+            for record in chosen.records({*template.columns, *([options.group_by] if options.group_by else [])}):
                 name = template.path(record)
                 if names.add(name, "", record["ordinal"]):
                     raise SpecError(

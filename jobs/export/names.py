@@ -54,6 +54,11 @@ class NameTemplate:
             hint = f"did you mean {{{close[0]}}}?" if close else f"known are {', '.join(columns)}"
             raise self._wrong(f"{{{field}}} is no column of the images table; {hint}")
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it takes."""
+        return [field for _, field, _ in self._parts if field is not None]
+
     def path(self, record: Mapping[str, Any]) -> str:
         """The path of a picture below the folder; `none` stands for a column without a value."""
         pieces = []

@@ -85,9 +85,13 @@ class Target:
             partial = (self.location / _PARTIAL / str(next(self._serial))).path
             for folder in (os.path.dirname(partial), os.path.dirname(path.path)):
                 os.makedirs(folder, exist_ok=True)
-            with open(partial, "wb") as file:
-                yield file
-            os.replace(partial, path.path)
+            try:
+                with open(partial, "wb") as file:
+                    yield file
+                os.replace(partial, path.path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):  # there no more, unless something failed
+                    os.unlink(partial)
         except OSError as error:
             raise JobStopped(
                 f"export stopped: {path.uri}: {_reason(error)}; mend that, and the same command goes on"

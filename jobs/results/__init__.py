@@ -1,8 +1,18 @@
 """After the job: reading what it left.
 
-    opened.py      an output folder opened: its three tables for Arrow, pandas, Polars and DuckDB
-    pictures.py    its pictures, in the order of the manifest
-    installed.py   optional packages, or the line that installs them
+    opened.py            an output folder opened: its three tables for Arrow, pandas, Polars and DuckDB
+    pictures.py          its pictures, in the order of the manifest
+    installed.py         optional packages, or the line that installs them
+    batches.py           the tables as one row per batch
+    bootstrap.py         how sure a ratio of two sides is
+    comparable.py        one run, and in what two sides differ besides what is compared
+    compare.py           two sides compared
+    picture_pairs.py     the same pictures of both, by PSNR and SSIM
+    compare_tables.py    a comparison as tables       compare_html.py   as a page
+    compare_command.py   the command
+    bench_file.py        the configurations that a bench left
+    text_table.py        a table for a terminal and for Markdown
+    report/              `renderay report`: one page about a job
 
 Rule: nothing here writes into the tables or the log, and nothing needs Ray, torch or a GPU.
 """

@@ -7,7 +7,7 @@ read when the first of them is wanted.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,35 +85,45 @@ class Pictures:
         self._filter = _Filter(tables, where, self.schema) if where else None
 
     def __iter__(self) -> Iterator[Picture]:
-        return islice(self._in_order(), self._limit)
+        return islice(self._in_order(self.columns), self._limit)
 
-    def _in_order(self) -> Iterator[Picture]:
+    def records(self, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Some columns of each picture, `id`, `ordinal` and `image_index` among them; a pass over all is quick."""
+        wanted = list({"id", "ordinal", "image_index", *columns})
+        return (picture.record for picture in islice(self._in_order(wanted), self._limit))
+
+    def _in_order(self, columns: list[str]) -> Iterator[Picture]:
         heap: list[tuple[int, int, str, int, Picture]] = []
         for first, path in self._parts:
             while heap and heap[0][0] < first:
                 yield heappop(heap)[-1]
             part = Part(self._uri, self._dataset.filesystem, path)
-            for row, record in self._records(part):
+            for row, record in self._records(part, columns):
                 heappush(heap, (record["ordinal"], record["image_index"], path, row, Picture(record, part, row)))
         while heap:
             yield heappop(heap)[-1]
 
-    def _records(self, part: Part) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _records(self, part: Part, columns: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        if self._filter is None:
+            return enumerate(part.read(columns).to_pylist())
         table = part.read(self.columns)
-        rows = range(len(table)) if self._filter is None else self._filter.rows(table)
-        yield from zip(rows, table.take(pa.array(rows, pa.int64())).to_pylist(), strict=True)
+        rows = self._filter.rows(table)
+        return zip(rows, table.select(columns).take(pa.array(rows, pa.int64())).to_pylist(), strict=True)
 
     @cached_property
     def _parts(self) -> list[tuple[int, str]]:
         """The files that hold pictures, with their lowest ordinal, lowest first; from their footers alone."""
 
-        def lowest(fragment: ds.ParquetFileFragment) -> tuple[int, str] | None:
-            found = [group.statistics["ordinal"]["min"] for group in fragment.row_groups if group.num_rows]
-            return (min(found), fragment.path) if found else None
+        def lowest(path: str) -> tuple[int, str] | None:
+            footer = pq.read_metadata(path, filesystem=self._dataset.filesystem)
+            column = footer.schema.names.index("ordinal")
+            groups = (footer.row_group(n) for n in range(footer.num_row_groups))
+            found = [group.column(column).statistics.min for group in groups if group.num_rows]
+            return (min(found), path) if found else None
 
         with ThreadPoolExecutor(_FOOTER_THREADS) as threads:
             try:
-                found = list(threads.map(lowest, self._dataset.get_fragments()))
+                found = list(threads.map(lowest, self._dataset.files))
             except (OSError, pa.ArrowException) as error:
                 raise _unreadable(self._uri, error) from error
         return sorted(part for part in found if part)

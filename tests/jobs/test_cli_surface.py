@@ -21,11 +21,17 @@ SURFACE = {
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
     "attention": {"--json"},
+    "report": {"out", "--to", "--pictures"},
     "export": {
         "out", "--to", "--name", "--where", "--limit", "--metadata", "--webdataset", "--shard-mb", "--no-files",
         "--contact-sheet", "--group-by", "--font",
     },
     "demo": {"--out"},
+    "bench": {
+        "--model", "--attention", "--compile", "--size", "--batch-size", "--steps", "--rounds", "--dtype", "--format",
+        "--out", "--json",
+    },
+    "compare": {"run", "--a", "--b", "--json", "--markdown", "--html", "--pictures"},
 }  # fmt: skip
 
 
@@ -38,7 +44,9 @@ def test_commands_and_options_are_these_and_no_others() -> None:
     assert {name for name, command in cli.commands.items() for option in command.params if option.multiple} == {
         "render",
         "check",
-    }  # --column
+        "bench",
+        "compare",
+    }  # --column, bench's grid, the runs of a side
 
 
 @pytest.fixture

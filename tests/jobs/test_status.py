@@ -73,6 +73,7 @@ def test_a_dead_driver_leaves_an_interrupted_job_without_a_rate(out: Location, c
     assert (status.state, status.done, status.left) == ("interrupted", 3, 6)
     assert (status.rate, status.eta, status.driver, status.workers) == (None, None, None, [])
     assert "resumes" in status.text()
+    assert status.heard and f"heard of last at {status.heard}" in status.text() and status.heard.endswith(" UTC")
 
 
 def test_a_finished_job_is_complete_though_its_process_lives_on(out: Location) -> None:
@@ -80,6 +81,7 @@ def test_a_finished_job_is_complete_though_its_process_lives_on(out: Location) -
     driver(out)
     status = read_status(out.uri)
     assert (status.state, status.rows, status.left, status.rate) == ("complete", 4, 0, None)
+    assert status.heard is None and f"why       renderay report {out.uri}" in status.text()
 
 
 def test_a_job_before_its_first_commit_has_all_rows_left(out: Location) -> None:

@@ -243,6 +243,15 @@ def test_a_repeated_prompt_is_encoded_once_and_draws_the_same(single: Worker, ou
     assert max(rest) < first / 3
 
 
+def test_encoding_is_charged_once_however_many_pictures_a_row_has(single: Worker, fours: Worker, out: Path) -> None:
+    _, tables = rendered(single, out, make_row(prompt="a prompt for three", num_images=3))
+    first, *rest = [image["text_encode_ms"] for image in tables["images"]]
+    assert first > 0 and rest == [0, 0]
+    _, tables = rendered(fours, out, make_row(prompt="a prompt for eight", num_images=8))
+    times = [image["text_encode_ms"] for image in tables["images"]]
+    assert times[:4] == [times[0]] * 4 and times[0] > 0 and times[4:] == [0] * 4
+
+
 def test_the_breadcrumb_names_the_batch_begun_last(single: Worker, out: Path) -> None:
     result, _ = rendered(single, out, make_row(4), make_row(9))
     assert read_breadcrumb(breadcrumb_location(locate(out), "run-w0")) == (result.lease_id, (9,))

@@ -6,15 +6,24 @@ import hashlib
 import io
 import json
 import resource
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import webdataset
+from click.testing import CliRunner
 from datasets import load_dataset
 from PIL import Image
 
+from jobs.cli import cli
+from jobs.export.export import ExportOptions, export
+from manifests.errors import RenderayError
+from manifests.storage import locate
 from tests.conftest import read_table, run, write_jsonl
 
 LONG = "an owl " * 60
@@ -33,6 +42,15 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run("render", manifest, "--model", "tiny:flux.1-dev", "--out", folder / "out", "--steps", "2")
     assert done.returncode == 3, done.stderr
     return folder / "out"
+
+
+def here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command in this process, which saves its start; what `main` does with errors included."""
+    done = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    if isinstance(done.exception, RenderayError):
+        return subprocess.CompletedProcess([], done.exception.exit_code, done.stdout, f"renderay: {done.exception}\n")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return subprocess.CompletedProcess([], done.exit_code, done.stdout, done.stderr)
 
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -56,9 +74,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("metadata", ["jsonl", "csv", "parquet"])
 def test_files_are_the_pictures_and_load_as_an_image_folder(out: Path, tmp_path: Path, metadata: str) -> None:
     to = tmp_path / "pictures"
-    done = run("export", out, "--to", to, "--metadata", metadata, "--contact-sheet")
+    done = here("export", out, "--to", to, "--metadata", metadata, "--contact-sheet")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"4 pictures, 4 of them new, 1 contact sheet pages\n{to}\n"
+    assert done.stdout == f"4 pictures, 4 of them new, 1 contact sheet page\n{to}\n"
     images = {(row["id"], row["image_index"]): row for row in read_table(out, "images")}
     names = {
         "owls-0.png": ("owls", 0),
@@ -77,10 +95,10 @@ def test_files_are_the_pictures_and_load_as_an_image_folder(out: Path, tmp_path:
 
 def test_the_same_export_again_changes_nothing_and_another_is_refused(out: Path, tmp_path: Path) -> None:
     to = tmp_path / "pictures"
-    assert run("export", out, "--to", to).returncode == 0
+    assert here("export", out, "--to", to).returncode == 0
     pictures = {name: found for name, found in state(to).items() if name.endswith(".png")}
     (to / "owls-0.png").write_bytes(b"cut short")
-    again = run("export", out, "--to", to)
+    again = here("export", out, "--to", to)
     assert "4 pictures, 1 of them new" in again.stdout
     after = state(to)
     assert {name: found[0] for name, found in after.items() if name in pictures} == {
@@ -88,7 +106,7 @@ def test_the_same_export_again_changes_nothing_and_another_is_refused(out: Path,
     }
     assert all(after[name] == pictures[name] for name in pictures if name != "owls-0.png")
     for options in (["--name", "{ordinal}-{image_index}.png"], ["--where", "seed > 0"], ["--webdataset"]):
-        refused = run("export", out, "--to", to, *options)
+        refused = here("export", out, "--to", to, *options)
         assert refused.returncode == 2 and "give another --to" in refused.stderr
         assert refused.stderr.count("\n") == 1
     assert state(to) == after
@@ -96,20 +114,22 @@ def test_the_same_export_again_changes_nothing_and_another_is_refused(out: Path,
 
 def test_folders_by_column_and_a_filter(out: Path, tmp_path: Path) -> None:
     where = "id in (select id from steps where step = 1) and num_images_ > 0"
-    wrong = run("export", out, "--to", tmp_path / "x", "--where", where)
+    wrong = here("export", out, "--to", tmp_path / "x", "--where", where)
     assert wrong.returncode == 2 and "num_images_" in wrong.stderr and wrong.stderr.count("\n") == 1
     where = "id in (select id from steps where step = 1) and (Category is null or width > 64)"
-    done = run("export", out, "--to", tmp_path / "x", "--where", where, "--name", "{Category}/{seed}-{image_index}.png")
+    done = here(
+        "export", out, "--to", tmp_path / "x", "--where", where, "--name", "{Category}/{seed}-{image_index}.png"
+    )
     assert done.returncode == 0, done.stderr
     found = sorted(path.relative_to(tmp_path / "x").parts[0] for path in (tmp_path / "x").rglob("*.png"))
     assert found == ["%2E.%2FPlaces", "none"]
-    nothing = run("export", out, "--to", tmp_path / "y", "--where", "steps > 100")
+    nothing = here("export", out, "--to", tmp_path / "y", "--where", "steps > 100")
     assert (nothing.returncode, nothing.stderr) == (2, "renderay: where steps > 100: no picture fits\n")
     assert not (tmp_path / "y").exists()
 
 
 def test_names_that_collide_are_found_before_anything_is_written(out: Path, tmp_path: Path) -> None:
-    done = run("export", out, "--to", tmp_path / "x", "--name", "{id}.png")
+    done = here("export", out, "--to", tmp_path / "x", "--name", "{id}.png")
     assert done.returncode == 2 and "more than one picture is called owls.png" in done.stderr
     assert not (tmp_path / "x").exists()
 
@@ -119,17 +139,17 @@ def test_a_folder_of_someone_else_is_left_alone(out: Path, tmp_path: Path) -> No
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     for to in (tmp_path / "mine", tmp_path / "mine" / "thesis.txt", out, out / "images"):
         before = state(tmp_path / "mine") | state(out)
-        done = run("export", out, "--to", to)
+        done = here("export", out, "--to", to)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
         assert state(tmp_path / "mine") | state(out) == before
 
 
 def test_shards_are_read_by_webdataset_and_by_datasets(out: Path, tmp_path: Path) -> None:
     to = tmp_path / "shards"
-    done = run("export", out, "--to", to, "--webdataset")
-    assert done.stdout == f"4 pictures, 1 shards\n{to}\n"
+    done = here("export", out, "--to", to, "--webdataset")
+    assert done.stdout == f"4 pictures, 1 shard\n{to}\n"
     first = (to / "shard-000000.tar").read_bytes()
-    run("export", out, "--to", to, "--webdataset")
+    here("export", out, "--to", to, "--webdataset")
     assert (to / "shard-000000.tar").read_bytes() == first
     keys = ["owls-0", "owls-1", "a%2Fb-0", "%2Edot-0"]
     samples = list(webdataset.WebDataset(str(to / "shard-000000.tar"), shardshuffle=False).decode("pil"))
@@ -143,8 +163,6 @@ def test_shards_are_read_by_webdataset_and_by_datasets(out: Path, tmp_path: Path
 
 
 def test_shards_keep_to_their_size(out: Path, tmp_path: Path) -> None:
-    from jobs.export.export import ExportOptions, export
-
     done = export(out, tmp_path / "s", ExportOptions(layout="webdataset", shard_bytes=50_000))
     assert done.shards > 1
     keys = []
@@ -157,7 +175,7 @@ def test_shards_keep_to_their_size(out: Path, tmp_path: Path) -> None:
 
 def test_a_contact_sheet_alone_by_a_column(out: Path, tmp_path: Path) -> None:
     to = tmp_path / "sheet"
-    done = run("export", out, "--to", to, "--contact-sheet", "--no-files", "--group-by", "Category")
+    done = here("export", out, "--to", to, "--contact-sheet", "--no-files", "--group-by", "Category")
     assert done.stdout == f"4 pictures, 3 contact sheet pages\n{to}\n", done.stderr
     pages = sorted(str(path.relative_to(to)) for path in to.rglob("*.jpg"))
     assert pages == [f"contact-sheet/{group}/0001.jpg" for group in ("%2E.%2FPlaces", "Animals", "none")]
@@ -166,20 +184,31 @@ def test_a_contact_sheet_alone_by_a_column(out: Path, tmp_path: Path) -> None:
 
 
 def test_an_export_goes_to_s3_as_to_a_folder(out: Path, s3: str, tmp_path: Path) -> None:
-    from manifests.storage import locate
-
     for options in ([], ["--webdataset"]):
         to = f"{s3}/{len(options)}"
         for _ in range(2):
-            done = run("export", out, "--to", to, *options)
+            done = here("export", out, "--to", to, *options)
             assert done.returncode == 0, done.stderr
         local = tmp_path / str(len(options))
-        run("export", out, "--to", local, *options)
+        here("export", out, "--to", local, *options)
         remote = {info.path.split("/", 2)[2]: info.path for info in locate(to).list(recursive=True) if info.is_file}
         assert set(remote) == set(state(local))
         for name, path in remote.items():
             if name != "export.json":
                 assert locate(to).fs.open_input_file(path).read() == (local / name).read_bytes()
+
+
+def test_an_export_comes_from_s3_as_from_a_folder(out: Path, s3: str, tmp_path: Path) -> None:
+    for path in out.rglob("*"):
+        if path.is_file():
+            (locate(s3) / f"out/{path.relative_to(out)}").write_bytes(path.read_bytes())
+    for source, to in ((f"{s3}/out", tmp_path / "a"), (out, tmp_path / "b")):
+        done = here("export", source, "--to", to, "--where", "seed is not null")
+        assert done.returncode == 0, done.stderr
+        (to / "export.json").unlink()
+    assert {name: data for name, (data, _) in state(tmp_path / "a").items()} == {
+        name: data for name, (data, _) in state(tmp_path / "b").items()
+    }
 
 
 def test_a_full_or_unwritable_disk_is_one_line(out: Path, tmp_path: Path) -> None:
@@ -197,22 +226,16 @@ def test_a_full_or_unwritable_disk_is_one_line(out: Path, tmp_path: Path) -> Non
 
 
 def test_the_order_is_the_manifests_whatever_order_files_have(out: Path, tmp_path: Path) -> None:
-    import shutil
-
-    import pyarrow.parquet as pq
-
     shutil.copytree(out, tmp_path / "out")
     rows = read_table(tmp_path / "out", "images")
     schema = next(iter((out / "images").glob("*.parquet")))
-    import pyarrow as pa
-
     table = pa.Table.from_pylist(rows, schema=pq.read_schema(schema)).sort_by([("ordinal", "descending")])
     for path in (tmp_path / "out" / "images").glob("*.parquet"):
         path.unlink()
     pq.write_table(table.slice(0, 1), tmp_path / "out" / "images" / "a.parquet")
     pq.write_table(table.take([3, 1]), tmp_path / "out" / "images" / "b.parquet")
     pq.write_table(table.take([2]), tmp_path / "out" / "images" / "c.parquet")
-    run("export", tmp_path / "out", "--to", tmp_path / "x")
+    here("export", tmp_path / "out", "--to", tmp_path / "x")
     lines = [json.loads(line) for line in io.StringIO((tmp_path / "x" / "metadata.jsonl").read_text())]
     assert [(line["ordinal"], line["image_index"]) for line in lines] == [(0, 0), (0, 1), (1, 0), (2, 0)]
     for line in lines:
