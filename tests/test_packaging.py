@@ -142,7 +142,7 @@ def test_constraints_pin_the_rest_for_either_build_of_torch() -> None:
 
 
 def test_every_import_of_the_house_is_a_declared_dependency() -> None:
-    packages = [*(req.name for req in declared("analysis")), *OPTIONAL]
+    packages = [*(req.name for req in declared("analysis", "quantize")), *OPTIONAL]
     known = {canonicalize_name(name) for name in packages}
     undeclared = []
     for path in repository_files():
