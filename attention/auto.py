@@ -22,8 +22,8 @@ from attention.dispatch import dispatched
 from attention.usable import examine, installed_version
 
 NEAR_BEST_ALONE = 1.5  # times the fastest kernel's time: slower ones do not win inside a model
-NEAR_BEST = 1.005  # of those this close to the fastest inside the model, the first in the catalogue
-_SECONDS = 4.0  # of measuring inside the model, about, beyond compilation
+NEAR_BEST = 1.001  # of those this close to the fastest inside the model, the first in the catalogue
+_SECONDS = 8.0  # of measuring inside the model, about, beyond compilation
 
 log = logging.getLogger("renderay.attention")
 
@@ -108,7 +108,7 @@ def choose_fastest(
     first = _timed(warm, time_inside, left_out)
     if not first:
         raise RuntimeError(f"no attention backend runs in this model: {left_out | unusable}")
-    rounds = max(3, min(15, int(_SECONDS * 1e3 / sum(first.values()))))
+    rounds = max(5, min(15, int(_SECONDS * 1e3 / sum(first.values()))))
     times: dict[str, list[float]] = {name: [] for name in first}
     for _ in range(rounds):
         for name, timed in times.items():
