@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.acero as acero
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from jobs.results.opened import Results, ResultTable
@@ -42,8 +43,9 @@ def read_batches(results: Results) -> pa.Table:
     """
     described = _one_per_batch(results.images, ROUND in results.images.dataset.schema.names)
     steps = _aggregate(results.steps.dataset, {"step_ms": ds.field("step_ms")}, [("step_ms", "hash_mean")])
-    joined = described.join(steps, "batch_id", join_type="inner")
-    return joined.sort_by("batch_id")
+    where = pc.index_in(described["batch_id"], value_set=steps["batch_id"].combine_chunks())
+    joined = described.append_column("step_ms", steps["step_ms"].combine_chunks().take(where.combine_chunks()))
+    return joined.filter(pc.is_valid(where)).sort_by("batch_id")
 
 
 def _one_per_batch(images: ResultTable, has_rounds: bool) -> pa.Table:

@@ -68,16 +68,15 @@ def pair_pictures(comparison: Comparison, count: int) -> list[PicturePair]:
     """
     need("skimage", "compare --pictures")
     sides = [open_results(side.runs[0].uri).images for side in (comparison.a, comparison.b)]
-    keys = [side.arrow(_KEY) for side in sides]
-    shared = keys[0].join(keys[1], _KEY, join_type="inner").sort_by([("id", "ascending"), ("image_index", "ascending")])
-    if not len(shared):
+    keys = [{(row["id"], row["image_index"]) for row in side.arrow(_KEY).to_pylist()} for side in sides]
+    shared = sorted(keys[0] & keys[1])
+    if not shared:
         return []
     chosen = np.unique(np.linspace(0, len(shared) - 1, min(count, len(shared))).round().astype(int))
-    wanted = shared.take(chosen).to_pylist()
+    wanted = [shared[k] for k in chosen]
     rows = [_read(side, wanted) for side in sides]
     found = []
-    for entry in wanted:
-        key = (entry["id"], entry["image_index"])
+    for key in wanted:
         if all(key in side for side in rows):
             found.append(_pair(comparison, rows[0][key], rows[1][key]))
     return found
@@ -99,8 +98,8 @@ def pair_tables(pairs: Sequence[Sequence[PicturePair]]) -> list[TextTable]:
     return [TextTable("Pictures", head, rows, frozenset({"a", "b", "id", "prompt and seed"}))] if rows else []
 
 
-def _read(images: Any, wanted: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    ids = [entry["id"] for entry in wanted]
+def _read(images: Any, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
+    ids = [id for id, _ in wanted]
     table = images.arrow(
         [*_KEY, "image", "prompt", "seed"], filter=pc.is_in(ds.field("id"), pa.array(ids, pa.string()))
     )
