@@ -10,10 +10,12 @@ import torch
 
 from examples.demo_model.words import MAX_TOKENS, caption_words, clip_tokenizer, t5_tokenizer
 
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 4
 MAX_BYTES = 10_000_000
-PIXELS = 128  # 16x16 latents, 64 image tokens
-_VAE_CHANNELS = (16, 32, 48, 64)
+PIXELS = 128
+_VAE_CHANNELS = (16, 32, 64)
+LATENT_SIDE = PIXELS // 2 ** (len(_VAE_CHANNELS) - 1)  # 32
+PACKED_SIDE = LATENT_SIDE // 2  # 16: 256 image tokens
 _TRANSFORMER = {
     "num_layers": 1,
     "num_single_layers": 6,
@@ -71,6 +73,7 @@ def build() -> Any:
             sample_size=PIXELS,
             shift_factor=0.0,
             scaling_factor=1.0,
+            mid_block_add_attention=False,
             use_quant_conv=False,
             use_post_quant_conv=False,
         ),
@@ -96,13 +99,18 @@ def trained_parts(pipe: Any) -> torch.nn.ModuleDict:
     return torch.nn.ModuleDict({name: getattr(pipe, name) for name in names})
 
 
-def save(pipe: Any, folder: Path) -> int:
-    """Write a bfloat16 copy as a pipeline folder; its size in bytes. ValueError where it is too large to ship."""
+def copy_of(pipe: Any, device: str, dtype: torch.dtype) -> Any:
+    """Uncompiled, in eval mode; tokenizers and scheduler are shared."""
     parts = {
-        name: copy.deepcopy(part).to("cpu", torch.bfloat16) if isinstance(part, torch.nn.Module) else part
+        name: copy.deepcopy(part).to(device, dtype).eval() if isinstance(part, torch.nn.Module) else part
         for name, part in pipe.components.items()
     }
-    type(pipe)(**parts).save_pretrained(folder, safe_serialization=True)
+    return type(pipe)(**parts)
+
+
+def save(pipe: Any, folder: Path) -> int:
+    """Write a bfloat16 copy as a pipeline folder; its size in bytes. ValueError where it is too large to ship."""
+    copy_of(pipe, "cpu", torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_BYTES:
         raise ValueError(f"{folder}: {size} bytes, at most {MAX_BYTES}; make a component smaller")

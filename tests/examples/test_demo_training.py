@@ -14,7 +14,8 @@ from examples.demo_model.pipeline import MAX_BYTES
 from examples.demo_model.run import Run
 
 STEPS = ["--vae-steps", "2", "--flow-steps", "3", "--guidance-steps", "3"]
-TOY = [*STEPS, "--batch-size", "2", "--workers", "0", "--checkpoint-seconds", "0", "--device", "cpu", "--no-compile"]
+SIZES = ["--scenes", "8", "--batch-size", "2", "--vae-batch-size", "2", "--workers", "0"]
+TOY = [*STEPS, *SIZES, "--checkpoint-seconds", "0", "--examine-seconds", "0", "--device", "cpu", "--no-compile"]
 
 
 @pytest.fixture(scope="module")
