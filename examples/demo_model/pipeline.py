@@ -101,10 +101,10 @@ def trained_parts(pipe: Any) -> torch.nn.ModuleDict:
 
 def copy_of(pipe: Any, device: str, dtype: torch.dtype) -> Any:
     """Uncompiled, in eval mode; tokenizers and scheduler are shared."""
-    parts = {
-        name: copy.deepcopy(part).to(device, dtype).eval() if isinstance(part, torch.nn.Module) else part
-        for name, part in pipe.components.items()
-    }
+    parts = dict(pipe.components)
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module):
+            parts[name] = torch.nn.Module.to(copy.deepcopy(part), device, dtype).eval()  # diffusers' own `to` warns
     return type(pipe)(**parts)
 
 

@@ -42,6 +42,7 @@ class Schedule:
     def pause(self, seconds: float) -> None:
         """Something else took so long: it does not count."""
         self._ends += seconds
+        self._calibrated += seconds
 
     def rate(self, step: int) -> float:
         """In parts of the peak."""

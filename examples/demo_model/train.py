@@ -13,6 +13,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -65,8 +66,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(given: list[str] | None = None) -> None:
-    options = arguments(given)
+def start(options: argparse.Namespace) -> Any:
+    """The pipeline to train, and torch's settings for it."""
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
@@ -79,7 +80,13 @@ def main(given: list[str] | None = None) -> None:
         pipe = build()
     for encoder in (pipe.text_encoder, pipe.text_encoder_2):
         encoder.set_attn_implementation("eager")  # a fused kernel gains nothing at 40 tokens
-    run = Run(pipe.to(options.device), options)
+    return pipe.to(options.device)
+
+
+def main(given: list[str] | None = None) -> None:
+    options = arguments(given)
+    pipe = start(options)
+    run = Run(pipe, options)
     for stage, train in _STAGES.items():
         if run.wanted(stage):
             try:
