@@ -18,6 +18,7 @@
     distil.py      third stage: guidance becomes an input
     watch.py       held-out prompts examined while training goes on
     train.py       the stages in turn
+    speed.py       what a step costs, eager, compiled, as a CUDA graph
     measure.py     a picture -> the colours, shapes and places that its pixels show
     examine.py     a scene and what was measured -> what is right
     pictures.py    pictures to examine, from a pipeline or from its autoencoder

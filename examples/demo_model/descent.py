@@ -5,6 +5,7 @@ A step whose loss or gradients are not finite changes no weight; several of them
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -80,13 +81,23 @@ class Descent:
 
     def _replay(self, inputs: Sequence[torch.Tensor]) -> None:
         if self._graph is None:
-            self._inputs = [tensor.clone() for tensor in inputs]
-            self._graph = torch.cuda.CUDAGraph()
-            self.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
-            with torch.cuda.graph(self._graph):
-                self._descend(self._inputs)
+            try:
+                self._capture(inputs)
+            except RuntimeError as error:  # nothing ran, so nothing is lost but speed
+                warnings.warn(f"no CUDA graph, so every kernel is launched by itself: {error}", stacklevel=2)
+                self._stream = self._graph = None
+                self._descend(inputs)
+                return
         torch._foreach_copy_(self._inputs, list(inputs))
+        assert self._graph is not None
         self._graph.replay()
+
+    def _capture(self, inputs: Sequence[torch.Tensor]) -> None:
+        self._inputs = [tensor.clone() for tensor in inputs]
+        self._graph = torch.cuda.CUDAGraph()
+        self.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
+        with torch.cuda.graph(self._graph):
+            self._descend(self._inputs)
 
 
 def _adamw(module: torch.nn.Module, rate: torch.Tensor) -> torch.optim.Optimizer:

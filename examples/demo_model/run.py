@@ -17,6 +17,7 @@ from examples.demo_model.schedule import Schedule, load_checkpoint, save_checkpo
 from examples.demo_model.watch import examine_now
 
 _STEPS_BETWEEN_LINES = 200
+_EARLY_LINES = (40, 100)  # the first of them is after compilation and capture
 _Part = TypeVar("_Part")
 _STAGES = ("vae", "flow", "guidance")
 
@@ -48,7 +49,7 @@ class Run:
         parts = trained_parts(self.pipe).state_dict()
         self._trained_before = {name: tensor.clone() for name, tensor in parts.items()}
         minutes, steps = self.budget(stage)
-        return stage not in self.record["stages"] and (steps is not None or minutes > 0)
+        return stage not in self.record["stages"] and (minutes if steps is None else steps) > 0
 
     def budget(self, stage: str) -> tuple[float, int | None]:
         """Minutes, and steps where they are known: asked for, or fixed before the interruption."""
@@ -137,7 +138,7 @@ class Run:
 
     def tell(self, stage: str, step: int, schedule: Schedule, descent: Descent) -> None:
         """A line now and then; the speed is of the steps since the line before, without examinations."""
-        if step % _STEPS_BETWEEN_LINES and step + 1 != schedule.steps and step != 40:
+        if step % _STEPS_BETWEEN_LINES and step + 1 != schedule.steps and step not in _EARLY_LINES:
             return
         loss, skipped = descent.last_loss.item(), int(descent.skipped.item())
         text = f"{stage}: step {step} of {schedule.steps or '?'}, loss {loss:.4f}"
