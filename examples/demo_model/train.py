@@ -24,7 +24,7 @@ from examples.demo_model.pipeline import build, save
 from examples.demo_model.run import Run
 from examples.demo_model.train_vae import train_vae
 
-_VAE_MINUTES = 1.5
+_VAE_MINUTES = 2.0
 _STAGES = {"vae": train_vae, "flow": train_flow, "guidance": distil}
 
 
@@ -32,7 +32,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
-    for stage, minutes in (("vae", None), ("flow", 4.3), ("guidance", 1.0)):
+    for stage, minutes in (("vae", None), ("flow", 4.3), ("guidance", 0.9)):
         parser.add_argument(
             f"--{stage}-minutes", type=float, default=minutes, help="without examinations; 0 leaves the stage out"
         )

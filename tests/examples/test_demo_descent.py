@@ -82,3 +82,18 @@ def test_no_step_waits_for_the_device_so_a_graph_can_hold_it() -> None:
         student.loss(ids, ids, tokens, level, level, tokens).backward()
         loss_of(pipe.vae, painter.draw(objects, backdrops), noise).backward()
     assert not waits.found
+
+
+@pytest.mark.gpu
+def test_a_graph_trains_as_eager_steps_do() -> None:
+    ends = []
+    for graph in (False, True):
+        torch.manual_seed(0)
+        module = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.GELU(), torch.nn.Linear(16, 1)).cuda()
+        trained = Descent(module, 1e-2, lambda x, module=module: module(x).square().mean(), graph)
+        for number in range(40):
+            x = torch.randn(4, 8, generator=torch.Generator("cuda").manual_seed(number), device="cuda")
+            trained.step(number, 1 - number / 40, x * float("nan") if number in (5, 30) else x)
+        assert trained.skipped.item() == 2
+        ends.append(module[0].weight.detach().clone())
+    torch.testing.assert_close(*ends)
