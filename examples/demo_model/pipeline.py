@@ -60,23 +60,24 @@ def build() -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     transformer = FluxTransformer2DModel(**_TRANSFORMER)
-    _start_as_identity(transformer)
+    vae = AutoencoderKL(
+        block_out_channels=_VAE_CHANNELS,
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
+        up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
+        latent_channels=LATENT_CHANNELS,
+        sample_size=PIXELS,
+        shift_factor=0.0,
+        scaling_factor=1.0,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    _start_as_identity(transformer, vae)
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-        vae=AutoencoderKL(
-            block_out_channels=_VAE_CHANNELS,
-            layers_per_block=1,
-            norm_num_groups=8,
-            down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
-            up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
-            latent_channels=LATENT_CHANNELS,
-            sample_size=PIXELS,
-            shift_factor=0.0,
-            scaling_factor=1.0,
-            mid_block_add_attention=False,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        ),
+        vae=vae,
         text_encoder=CLIPTextModel(clip),
         tokenizer=tokenizer,
         text_encoder_2=T5EncoderModel(T5Config(**_T5, vocab_size=len(tokenizer_2))),
@@ -86,10 +87,14 @@ def build() -> Any:
 
 
 @torch.no_grad()
-def _start_as_identity(transformer: torch.nn.Module) -> None:
-    """Modulations and the last projection begin at zero (adaLN-Zero, Peebles and Xie 2022); diffusers leaves it out."""
+def _start_as_identity(transformer: torch.nn.Module, vae: torch.nn.Module) -> None:
+    """Residual branches begin at zero: the transformer's modulations and last projection (adaLN-Zero, Peebles and Xie
+    2022, which diffusers leaves out), and the last convolution of the autoencoder's ResNet blocks."""
     for name, parameter in transformer.named_parameters():
         if (".linear." in name and "norm" in name) or name.startswith("proj_out"):
+            parameter.zero_()
+    for name, parameter in vae.named_parameters():
+        if name.endswith("conv2.weight"):
             parameter.zero_()
 
 
