@@ -29,14 +29,20 @@ def comparisons_of(runs: Sequence[str], a: Sequence[str], b: Sequence[str]) -> l
         raise SpecError(f"compare: {runs[0]}: the bench measured no two configurations that can be compared")
     if len(runs) < 2:
         raise SpecError("compare: needs two runs, or the output of `renderay bench`")
+    if len(set(runs)) < len(runs):
+        raise SpecError(f"compare: {_repeated(runs)}: given twice; a run is compared with others")
     sides = [_side([run]) for run in runs]
     if len({side.name for side in sides}) < len(sides):  # folders of one name
         sides = [Side(side.runs[0].uri, side.runs) for side in sides]
     return [compare(sides[0], other) for other in sides[1:]]
 
 
+def _repeated(uris: Sequence[str]) -> str:
+    return next(uri for uri in uris if uris.count(uri) > 1)
+
+
 def _side(uris: Sequence[str]) -> Side:
     runs = tuple(open_run(uri) for uri in dict.fromkeys(uris))
     if len(runs) < len(uris):
-        raise SpecError(f"compare: {next(uri for uri in uris if uris.count(uri) > 1)}: given twice on one side")
+        raise SpecError(f"compare: {_repeated(uris)}: given twice on one side")
     return Side(", ".join(uri.rstrip("/").rpartition("/")[2] for uri in uris), runs)
