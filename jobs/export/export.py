@@ -141,7 +141,9 @@ def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> C
             f"the temporary folder cannot hold the names ({error}); set TMPDIR to a larger disk"
         ) from error
     if not counts:
-        raise SpecError(f"where {options.where}: no picture fits" if options.where else "no picture is rendered yet")
+        if options.where:
+            raise SpecError(f"where {options.where}: no picture fits; ask for less, or leave --where out")
+        raise SpecError("no picture is rendered yet; `renderay status` tells how far the job is")
     return counts
 
 

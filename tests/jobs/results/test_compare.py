@@ -153,6 +153,7 @@ def test_pairs_of_pictures_are_measured_and_shown(tmp_path: Path, rng: np.random
 
 def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) -> None:
     a = write_run(tmp_path / "a", workers(rng))
+    b = write_run(tmp_path / "b", workers(rng))
     cold = write_run(tmp_path / "cold", workers(rng), warmup=True)
     for arguments, why in [
         ((a,), "needs two runs"),
@@ -161,7 +162,8 @@ def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) ->
         (("--a", a, "--a", a, "--b", a), "given twice"),
         ((a, cold), "nothing but warm-up batches"),
         ((a, str(tmp_path / "none")), "no job in it"),
-        ((a, a, "--markdown", str(tmp_path / "no" / "x.md")), "cannot be written"),
+        ((a, a), "given twice"),
+        ((a, b, "--markdown", str(tmp_path / "no" / "x.md")), "cannot be written"),
     ]:
         with pytest.raises(RenderayError, match=re.escape(why)) as raised:
             printed(*arguments)
