@@ -108,7 +108,6 @@ class Renderer:
         self, arguments: dict[str, Any], timer: BatchTimer, row: Row, new: tuple[Shape, int] | None
     ) -> torch.Tensor:
         """The pipeline's own call; the first of a shape has its attention kernels counted."""
-        arguments["callback_on_step_end"] = self._on_step_end(timer, row.steps or 0)
         arguments |= {"output_type": self._model.family.output_type, "return_dict": False}
         pipe = self._model.pipe
         with ExitStack() as around:

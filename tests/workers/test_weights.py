@@ -50,6 +50,17 @@ def test_saved_weights_are_foretold(tiny: LoadedModel, tmp_path: Path, shards: s
     assert saved_weights(str(tmp_path), dtype, {}) == pytest.approx(found, rel=0.02)
 
 
+def test_only_what_the_pipeline_loads_is_weighed(tiny: LoadedModel, tmp_path: Path) -> None:
+    """Repositories hold more: a whole checkpoint at the top, other formats and older VAEs in folders of their own."""
+    tiny.pipe.save_pretrained(tmp_path)
+    expected = saved_weights(str(tmp_path), torch.float32, {})
+    weights = next((tmp_path / "transformer").glob("*.safetensors")).read_bytes()
+    (tmp_path / "flux1-dev.safetensors").write_bytes(weights)
+    (tmp_path / "vae_1_0").mkdir()
+    (tmp_path / "vae_1_0" / "diffusion_pytorch_model.safetensors").write_bytes(weights)
+    assert saved_weights(str(tmp_path), torch.float32, {}) == expected
+
+
 def test_quantised_weights_are_foretold(tiny: LoadedModel, tmp_path: Path) -> None:
     tiny.pipe.save_pretrained(tmp_path)
     model = load_model(str(tmp_path), "cpu", "float32", LoadOptions(quantize=("int8",)))
