@@ -15,7 +15,7 @@ from workers.fingerprint import fingerprint_folder, fingerprint_random
 from workers.hardware import free_gib, free_host_gib, limit_memory
 from workers.hub import ask_hub
 from workers.lora import merge_loras
-from workers.placement import choose_placement, needs_of
+from workers.placement import HEADROOM_GIB, choose_placement, needs_of
 from workers.quantize import parse_quantize, quantize, require_components, require_torchao
 from workers.reference import ModelReference
 from workers.residency import PhasedResidency, Residency
@@ -139,6 +139,11 @@ def _read(
     if placement == "resident":
         pipe.to(device)
     elif whole:
+        if left := [name for name, place in pipe.hf_device_map.items() if str(place) == "cpu"]:
+            raise ModelError(
+                f"model {reference.text}: {', '.join(left)} fits on neither GPU as diffusers spreads it; "
+                f"use --offload swap"
+            )
         torch.cuda.set_device(pipe._execution_device)  # "cuda" is from now on where its call works: clocks, pictures
         return Pipeline(pipe, family, revision, fingerprint_folder(folder), placement, Residency())
     elif not family.encodes_apart:  # its text encoders work inside its call: the hooks of diffusers move its parts
@@ -153,6 +158,8 @@ def _read(
 def _place(reference: ModelReference, family: Family, components: dict[str, float], options: LoadOptions) -> str:
     needs = needs_of(components, family.encodes_apart)
     free = [min(size, options.gpu_memory or size) for size in free_gib(options.gpus)]
+    if not family.encodes_apart and needs.total + HEADROOM_GIB <= free[0]:
+        free = free[:1]  # diffusers would spread it part by part, at the cost of copies in every step
     return choose_placement(options.offload, needs, free, free_host_gib(), reference.text)
 
 
