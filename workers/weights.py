@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _SAVED_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-_FLOATS = ("F64", "F32", "F16", "BF16")
+_FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
 def random_weights(family: str, size: str, dtype: torch.dtype, quantized: Mapping[str, str]) -> dict[str, float]:
