@@ -4,12 +4,12 @@
     reference.py     what `--model` may say
     families/        what is particular to a model family
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
-    pipelines.py     where it comes from                  libraries.py
+    pipelines.py     where it comes from                  hub.py, libraries.py
     weights.py       how much memory it will need
     placement.py     where its weights live
     residency.py     moving them between phases
     lora.py          merging LoRA weights into it         quantize.py
-    timing.py        device time of every step            transfer.py
+    timing.py        device time of every step            step_ends.py, transfer.py
     references.py    reference images, fetched ahead
     reference_files.py   their bytes: local, http, object storage
     decode.py            their pixels: any common file to upright RGB

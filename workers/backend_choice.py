@@ -12,7 +12,7 @@ import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from attention import AUTO, KernelCount, head_sizes, use_backend
+from attention import AUTO, BACKENDS, KernelCount, head_sizes, use_backend
 from attention.auto import Choice, choose_fastest, contenders, cuda_ms, heaviest, time_alone_at, versions
 from attention.memory import recall, remember
 from manifests.plan import Picture
@@ -68,11 +68,23 @@ def first_forward(renderer: Renderer, pictures: list[Picture], encoded: list[Enc
 def measure_backends(model: LoadedModel, forward: FirstForward, compiled: bool, gpu: str) -> tuple[Choice, bool]:
     """The fastest exact backend for this forward on this GPU, and whether that was known from an earlier job."""
     key = _key(model, forward, compiled, gpu)
-    if known := recall(key):
-        return Choice(**known), True
+    if known := _remembered(key):
+        return known, True
     choice = _measure(model, forward, compiled)
     remember(key, asdict(choice))
     return choice, False
+
+
+def _remembered(key: dict[str, Any]) -> Choice | None:
+    """What an earlier job chose; None where it chose nothing, or what the file says is no choice."""
+    found = recall(key)
+    if found is None:
+        return None
+    try:
+        choice = Choice(**found)
+    except TypeError:
+        return None
+    return choice if choice.backend in BACKENDS else None
 
 
 def bypassed(forward: FirstForward, backend: str) -> str | None:

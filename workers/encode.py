@@ -17,7 +17,7 @@ from workers.timing import Clock
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_CACHED_PROMPTS = 1024
+_CACHED_BYTES = 1 << 30  # on the device; 68 prompts of FLUX.2-dev at 15 MiB each, thousands of shorter ones
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class PromptEncoder:
     model: LoadedModel
     clock: Clock
     _cache: OrderedDict[str, Embeddings] = field(default_factory=OrderedDict)
+    _held: int = 0  # bytes in the cache
 
     def knows(self, row: Row, references: Sequence[Reference]) -> bool:
         """Whether encoding the row would be a look-up."""
@@ -65,12 +66,21 @@ class PromptEncoder:
             found = self.model.family.encode(self.model.pipe, row.prompt, row.negative_prompt, images, row.params)
             end = self.clock.mark()
         found = {name: tensor.to(self.model.device) for name, tensor in found.items()}
-        self._cache[key] = found
-        if len(self._cache) > _CACHED_PROMPTS:
-            self._cache.popitem(last=False)
+        self._keep(key, found)
         return Encoded(row, found, tuple(references), (begin, end))
+
+    def _keep(self, key: str, found: Embeddings) -> None:
+        """Cache embeddings, and forget the oldest beyond the limit: memory must not grow with a job's prompts."""
+        self._cache[key] = found
+        self._held += _bytes(found)
+        while self._held > _CACHED_BYTES and len(self._cache) > 1:
+            self._held -= _bytes(self._cache.popitem(last=False)[1])
 
     @staticmethod
     def _key(row: Row, references: Sequence[Reference]) -> str:
         seen = [reference.sha256 for reference in references]
         return json.dumps([row.prompt, row.negative_prompt, row.params, seen], sort_keys=True)
+
+
+def _bytes(embeddings: Embeddings) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in embeddings.values())

@@ -112,6 +112,8 @@ def _cannot_load(text: str, error: Exception) -> ModelError:
     remedy = ""
     if "trust_remote_code" in reason:
         remedy = "; --trust-remote-code runs the repository's own code"
+    elif "gated" in reason or "restricted" in reason:
+        remedy = "; accept the model's terms on its page of the hub, and set HF_TOKEN"
     elif "safetensors" in reason:
         remedy = "; --allow-pickle loads weights of other formats, which can run code"
     return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}{remedy}")
@@ -163,6 +165,8 @@ def inspect_model(text: str) -> ModelFacts:
     reference = parse_model(text)
     try:
         pipe = load_skeleton(reference)
+    except RenderayError:
+        raise
     except Exception as error:
         raise _cannot_load(text, error) from error
     return _describe(reference, pipe, family_of(type(pipe).__name__), "float32")

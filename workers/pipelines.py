@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manifests.errors import ModelError
@@ -13,12 +13,13 @@ from workers.families import FAMILIES, Family, family_of
 from workers.families.base import TEXT_ENCODERS
 from workers.fingerprint import fingerprint_folder, fingerprint_random
 from workers.hardware import free_gib, free_host_gib, limit_memory
+from workers.hub import ask_hub
 from workers.lora import merge_loras
-from workers.placement import choose_placement, needs_of
+from workers.placement import HEADROOM_GIB, choose_placement, needs_of
 from workers.quantize import parse_quantize, quantize, require_components, require_torchao
 from workers.reference import ModelReference
 from workers.residency import PhasedResidency, Residency
-from workers.weights import random_weights, saved_weights
+from workers.weights import component_names, random_weights, saved_weights
 
 if TYPE_CHECKING:
     import torch
@@ -107,12 +108,14 @@ def _read(
     reference: ModelReference, device: str, dtype: torch.dtype, methods: dict[str, str], options: LoadOptions
 ) -> Pipeline:
     """A saved pipeline: read into host memory, changed there, and only then placed."""
+    import torch
     from diffusers import DiffusionPipeline
 
     safetensors = None if options.allow_pickle else True
     trust = {"trust_remote_code": True} if options.trust_remote_code else {}
     folder, revision = reference.name, None
     if reference.kind == "hub":
+        ask_hub(reference)
         folder = DiffusionPipeline.download(
             reference.name, revision=reference.revision, use_safetensors=safetensors, **trust
         )
@@ -123,19 +126,28 @@ def _read(
     if device == "cuda":
         placement = _place(reference, family, saved_weights(folder, dtype, methods), options)
     whole = {"device_map": "balanced"} if placement == "spread" and not family.encodes_apart else {}
+    apart = family.loaded_apart(folder)
     pipe = DiffusionPipeline.from_pretrained(
-        folder, dtype=dtype, use_safetensors=safetensors, **trust, **whole, **family.loaded_apart(folder)
+        folder, dtype=dtype, use_safetensors=safetensors, **trust, **whole, **dict.fromkeys(apart)
     )
+    pipe.register_modules(**apart)
     require_components(options.quantize, _modules(pipe).keys(), type(pipe).__name__)
     merge_loras(pipe, options.lora)
     for name, component in _modules(pipe).items():
         if name in methods:
-            quantize(component, methods[name], device)
+            quantize(component, methods[name], str(component.device) if whole else device)
     if placement == "resident":
         pipe.to(device)
+    elif whole:
+        if left := [name for name, place in pipe.hf_device_map.items() if str(place) == "cpu"]:
+            raise ModelError(
+                f"model {reference.text}: {', '.join(left)} fits on neither GPU as diffusers spreads it; "
+                f"use --offload swap"
+            )
+        torch.cuda.set_device(pipe._execution_device)  # "cuda" is from now on where its call works: clocks, pictures
+        return Pipeline(pipe, family, revision, fingerprint_folder(folder), placement, Residency())
     elif not family.encodes_apart:  # its text encoders work inside its call: the hooks of diffusers move its parts
-        if placement == "swap":
-            pipe.enable_model_cpu_offload(device=device)
+        pipe.enable_model_cpu_offload(device=device)
         return Pipeline(pipe, family, revision, fingerprint_folder(folder), placement, Residency())
     else:
         for name, component in _modules(pipe).items():
@@ -145,9 +157,9 @@ def _read(
 
 def _place(reference: ModelReference, family: Family, components: dict[str, float], options: LoadOptions) -> str:
     needs = needs_of(components, family.encodes_apart)
-    if options.quantize:  # torchao's tensors cannot be taken apart from their modules
-        needs = replace(needs, most=needs.total)
     free = [min(size, options.gpu_memory or size) for size in free_gib(options.gpus)]
+    if not family.encodes_apart and needs.total + HEADROOM_GIB <= free[0]:
+        free = free[:1]  # diffusers would spread it part by part, at the cost of copies in every step
     return choose_placement(options.offload, needs, free, free_host_gib(), reference.text)
 
 
@@ -197,8 +209,9 @@ def load_skeleton(reference: ModelReference) -> Any:
 
     from diffusers import DiffusionPipeline
 
-    config = DiffusionPipeline.load_config(reference.name, revision=reference.revision)
-    parts = [name for name, value in config.items() if isinstance(value, list) and name not in ("vae", "scheduler")]
-    return DiffusionPipeline.from_pretrained(
-        reference.name, revision=reference.revision, use_safetensors=True, **dict.fromkeys(parts)
-    )
+    source: dict[str, Any] = {"revision": reference.revision}
+    if reference.kind == "hub":
+        source["local_files_only"] = not ask_hub(reference)
+    config = DiffusionPipeline.load_config(reference.name, **source)
+    parts = [name for name in component_names(config) if name not in ("vae", "scheduler")]
+    return DiffusionPipeline.from_pretrained(reference.name, use_safetensors=True, **source, **dict.fromkeys(parts))

@@ -17,7 +17,7 @@ from typing import Literal
 from manifests.errors import ModelError
 from workers.families import FAMILIES
 
-_HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 
 @dataclass(frozen=True)

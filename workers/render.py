@@ -21,6 +21,7 @@ from workers.encode import Encoded
 from workers.hardware import peak_gib
 from workers.model import LoadedModel
 from workers.settings import Decisions, WorkerState
+from workers.step_ends import reported_steps
 from workers.timing import BatchTimer, BatchTimes, Clock
 from workers.transfer import to_host
 
@@ -90,7 +91,9 @@ class Renderer:
             arguments = self._arguments(pictures, encoded, height, width)
             output = self._call(arguments, timer, row, key if warmup else None)
             self._enter("decode")
-            pixels, finite = to_pixels(model.family.decode(model.pipe, output, height or 0, width or 0))
+            # a pipeline spread over GPUs may decode on another than the one whose clock says that pixels are there
+            image = model.family.decode(model.pipe, output, height or 0, width or 0).to(model.device)
+            pixels, finite = to_pixels(image)
             host_pixels, host_finite = to_host(pixels), to_host(finite)
             timer.mark("decoded")
         self.batches += 1
@@ -105,7 +108,6 @@ class Renderer:
         self, arguments: dict[str, Any], timer: BatchTimer, row: Row, new: tuple[Shape, int] | None
     ) -> torch.Tensor:
         """The pipeline's own call; the first of a shape has its attention kernels counted."""
-        arguments["callback_on_step_end"] = self._on_step_end(timer, row.steps or 0)
         arguments |= {"output_type": self._model.family.output_type, "return_dict": False}
         pipe = self._model.pipe
         with ExitStack() as around:
@@ -113,6 +115,8 @@ class Renderer:
             watched = self.denoisers if new else []
             counts = [around.enter_context(KernelCount(denoiser)) for denoiser in watched]
             around.enter_context(timer)
+            on_step_end = self._on_step_end(timer, row.steps or 0)
+            arguments |= around.enter_context(reported_steps(pipe, on_step_end))
             output = pipe(**arguments)[0]
         if new:
             self._seen[new] = self._what_ran(counts)

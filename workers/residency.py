@@ -76,19 +76,52 @@ class _Group:
 
     def __init__(self, modules: Sequence[Any], device: str) -> None:
         self.device = device
-        self._masters = [(tensor, tensor.data) for module in modules for tensor in _tensors(module)]
+        self._masters = [
+            (tensor, tensor.data) for module in modules for tensor in _tensors(module) if not _is_wrapper(tensor)
+        ]
+        # quantised tensors have no `data` to exchange: their modules get others
+        self._wrappers = [
+            (part, name, tensor)
+            for module in modules
+            for part in module.modules()
+            for name, tensor in part.named_parameters(recurse=False)
+            if _is_wrapper(tensor)
+        ]
 
     def come(self) -> None:
         """Put every tensor on the device; those that live there are not copied."""
         for tensor, master in self._masters:
             tensor.data = master.to(self.device)
+        for part, name, master in self._wrappers:
+            _put(part, name, master.to(self.device))
 
     def leave(self, device: str) -> None:
         """Drop every tensor's copy."""
         for tensor, master in self._masters:
             tensor.data = master.new_empty(0, device=device)
+        for part, name, master in self._wrappers:
+            _put(part, name, _empty(master, device))
 
 
 def _tensors(module: Any) -> Iterator[torch.Tensor]:
     yield from module.parameters()
     yield from module.buffers()
+
+
+def _is_wrapper(tensor: torch.Tensor) -> bool:
+    """Whether it is torchao's: a tensor around others."""
+    from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+    return is_traceable_wrapper_subclass(tensor)
+
+
+def _empty(master: torch.Tensor, device: str) -> torch.Tensor:
+    import torch
+
+    return torch.empty(0, dtype=master.dtype, device=device)
+
+
+def _put(module: Any, name: str, tensor: torch.Tensor) -> None:
+    import torch
+
+    setattr(module, name, torch.nn.Parameter(tensor, requires_grad=False))

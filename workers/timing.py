@@ -148,8 +148,9 @@ class BatchTimer:
             hook.remove()
         if self.timesteps:
             self._host_timesteps = to_host(torch.stack([torch.as_tensor(t) for t in self.timesteps]))
-        # the next call replaces the scheduler's tensor, perhaps before `read`
-        self._sigmas = getattr(self.scheduler, "sigmas", None)
+        # the next call replaces the scheduler's tensor, perhaps before `read`; read from a GPU, each would wait for it
+        sigmas = getattr(self.scheduler, "sigmas", None)
+        self._sigmas = to_host(sigmas) if isinstance(sigmas, torch.Tensor) else sigmas
 
     def _on_forward(self, module: torch.nn.Module, arguments: Any) -> None:
         if "first_forward" not in self.marks:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _SAVED_BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
-_FLOATS = ("F64", "F32", "F16", "BF16")
+_FLOATS = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")
 
 
 def random_weights(family: str, size: str, dtype: torch.dtype, quantized: Mapping[str, str]) -> dict[str, float]:
@@ -52,7 +52,8 @@ def saved_weights(folder: str, dtype: torch.dtype, quantized: Mapping[str, str])
     not safetensors weigh nothing here.
     """
     weighed: dict[str, float] = {}
-    for part in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
+    index = json.loads((Path(folder) / "model_index.json").read_bytes())
+    for part in (Path(folder) / name for name in component_names(index)):
         sizes = [
             _loaded_bytes(kind, shape, dtype.itemsize, part.name in quantized, _is_saved_quantized(part))
             for file in _weight_files(part)
@@ -61,6 +62,11 @@ def saved_weights(folder: str, dtype: torch.dtype, quantized: Mapping[str, str])
         if sizes:
             weighed[part.name] = sum(sizes) / _GIB
     return weighed
+
+
+def component_names(index: Mapping[str, Any]) -> list[str]:
+    """The components that a pipeline's `model_index.json` has it load; a folder may hold more."""
+    return [name for name, value in index.items() if not name.startswith("_") and isinstance(value, list) and value[0]]
 
 
 def _loaded_bytes(kind: str, shape: list[int], itemsize: int, quantize: bool, as_saved: bool) -> int:

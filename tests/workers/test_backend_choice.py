@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +198,20 @@ def test_measuring_is_done_once_for_a_gpu_model_shape_and_compilation(
     forward.keywords["hidden_states"] = torch.zeros(1, 32, 64)
     measure_backends(model, forward, True, "H200")
     assert measured == [True, False, True, True]
+
+
+@pytest.mark.parametrize("value", [{"backend": "flash99"}, {"library": "flash"}, ["flash"], None])
+def test_a_memory_that_is_no_choice_is_measured_anew(
+    value: Any, forward: FirstForward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(backend_choice, "_measure", lambda *_: Choice("sdpa"))
+    model = loaded(tmp_path)._model
+    measure_backends(model, forward, True, "H200")
+    [path] = (tmp_path / "cache").rglob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"value": value}))
+    assert measure_backends(model, forward, True, "H200") == (Choice("sdpa"), False)
+    assert measure_backends(model, forward, True, "H200") == (Choice("sdpa"), True)
 
 
 def test_what_was_measured_is_the_reason() -> None:

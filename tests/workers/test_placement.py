@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from manifests.errors import ModelError
+from workers import pipelines
+from workers.families import Family
+from workers.families.flux1 import Flux1
 from workers.placement import HEADROOM_GIB, Needs, choose_placement, needs_of
+from workers.reference import ModelReference
 
 FLUX2 = {"transformer": 60.0, "text_encoder": 44.7, "vae": 0.3}
 
@@ -50,3 +54,15 @@ def test_what_is_missing_is_said_in_gib_with_what_would_work(
 
 def test_a_pipeline_that_encodes_inside_its_call_is_swapped_part_by_part() -> None:
     assert needs_of(FLUX2, False) == Needs(44.7, 60.3, 60.0)
+
+
+@pytest.mark.parametrize(("free", "expected"), [([24.0, 24.0], "resident"), ([12.0, 12.0], "spread")])
+def test_a_pipeline_that_encodes_inside_its_call_is_spread_only_where_it_must_be(
+    free: list[float], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "free_gib", lambda gpus: free[:gpus])
+    monkeypatch.setattr(pipelines, "free_host_gib", lambda: 64.0)
+    parts = {"unet": 8.0, "text_encoder": 6.0}
+    reference = ModelReference("sdxl", "folder", "sdxl")
+    assert pipelines._place(reference, Family(), parts, pipelines.LoadOptions(gpus=2)) == expected
+    assert pipelines._place(reference, Flux1(), parts, pipelines.LoadOptions(gpus=2)) == "spread"

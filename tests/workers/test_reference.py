@@ -43,6 +43,8 @@ def test_a_folder_wins_over_a_hub_id_of_the_same_spelling(tmp_path: Path, monkey
         ("huge:flux.1-dev", "neither a folder here, nor a hub id"),
         ("gpt", "neither a folder here, nor a hub id"),
         ("a/b/c", "neither a folder here, nor a hub id"),
+        ("./nofolder", "neither a folder here, nor a hub id"),
+        ("../model", "neither a folder here, nor a hub id"),
         ("a/b@", "neither a folder here, nor a hub id"),
         ("https://host/a/b", "neither a folder here, nor a hub id"),
     ],

@@ -13,6 +13,7 @@ from tests.rows import make_row
 from workers.encode import PromptEncoder
 from workers.families.base import TEXT_ENCODERS
 from workers.model import LoadedModel, load_model
+from workers.pipelines import LoadOptions
 from workers.render import Renderer
 from workers.residency import PhasedResidency
 from workers.settings import Decisions, WorkerState
@@ -22,6 +23,12 @@ from workers.timing import clock_for
 @pytest.fixture(params=["flux.1-dev", "flux.2-dev", "qwen-image"])
 def model(request: pytest.FixtureRequest) -> Iterator[LoadedModel]:
     yield load_model(f"tiny:{request.param}", "cpu", "float32")
+
+
+@pytest.fixture
+def quantized() -> LoadedModel:
+    options = LoadOptions(quantize=("transformer=int8", "text_encoder_2=float8"))
+    return load_model("tiny:flux.1-dev", "cpu", "bfloat16", options)
 
 
 def draw(model: LoadedModel) -> np.ndarray:
@@ -40,6 +47,14 @@ def present(module: torch.nn.Module) -> bool:
 
 
 def test_phases_hold_only_what_they_need_and_draw_the_same(model: LoadedModel) -> None:
+    check_phases(model)
+
+
+def test_quantised_weights_come_and_go_too(quantized: LoadedModel) -> None:
+    check_phases(quantized)
+
+
+def check_phases(model: LoadedModel) -> None:
     expected = draw(model)
     parts = {name: part for name, part in model.pipe.components.items() if isinstance(part, torch.nn.Module)}
     text = [part for name, part in parts.items() if name in TEXT_ENCODERS]

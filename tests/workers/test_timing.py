@@ -93,6 +93,21 @@ def test_a_scheduler_that_moves_on_does_not_change_what_is_read() -> None:
     assert timer.read().steps[0].sigma == 1.0
 
 
+def test_sigmas_leave_the_device_with_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read one by one from a GPU, each would wait for the batch that is queued behind."""
+    fetched: list[list[float]] = []
+
+    def fetch(tensor: torch.Tensor) -> torch.Tensor:
+        fetched.append(tensor.tolist())
+        return tensor
+
+    monkeypatch.setattr("workers.timing.to_host", fetch)
+    denoiser = Denoiser()
+    timer = BatchTimer(ScriptedClock(*range(9)), [denoiser], Scheduler())
+    call(timer, denoiser, [1.0])
+    assert fetched == [[1.0], [1.0, 0.5, 0.25, 0.0]]
+
+
 def test_a_scheduler_without_sigmas_leaves_them_out() -> None:
     denoiser = Denoiser()
     timer = BatchTimer(ScriptedClock(*range(9)), [denoiser], object())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from workers.families import FAMILIES
 from workers.model import LoadedModel, load_model
@@ -48,6 +49,26 @@ def test_saved_weights_are_foretold(tiny: LoadedModel, tmp_path: Path, shards: s
     tiny.pipe.save_pretrained(tmp_path, variant="fp16", **options)  # files that the loader leaves alone
     found = loaded_gib(load_model(str(tmp_path), "cpu", str(dtype).removeprefix("torch.")).pipe)
     assert saved_weights(str(tmp_path), dtype, {}) == pytest.approx(found, rel=0.02)
+
+
+def test_weights_saved_in_eight_bits_are_weighed_as_they_load(tiny: LoadedModel, tmp_path: Path) -> None:
+    """Without a quantisation that the loader knows, eight-bit floats are widened."""
+    tiny.pipe.save_pretrained(tmp_path)
+    [path] = (tmp_path / "transformer").glob("*.safetensors")
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in load_file(path).items()}, path)
+    found = loaded_gib(load_model(str(tmp_path), "cpu", "bfloat16").pipe)
+    assert saved_weights(str(tmp_path), torch.bfloat16, {}) == pytest.approx(found, rel=0.02)
+
+
+def test_only_what_the_pipeline_loads_is_weighed(tiny: LoadedModel, tmp_path: Path) -> None:
+    """Repositories hold more: a whole checkpoint at the top, other formats and older VAEs in folders of their own."""
+    tiny.pipe.save_pretrained(tmp_path)
+    expected = saved_weights(str(tmp_path), torch.float32, {})
+    weights = next((tmp_path / "transformer").glob("*.safetensors")).read_bytes()
+    (tmp_path / "flux1-dev.safetensors").write_bytes(weights)
+    (tmp_path / "vae_1_0").mkdir()
+    (tmp_path / "vae_1_0" / "diffusion_pytorch_model.safetensors").write_bytes(weights)
+    assert saved_weights(str(tmp_path), torch.float32, {}) == expected
 
 
 def test_quantised_weights_are_foretold(tiny: LoadedModel, tmp_path: Path) -> None:

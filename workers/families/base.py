@@ -116,7 +116,7 @@ class Family:
         return nullcontext()
 
     def loaded_apart(self, folder: str) -> dict[str, Any]:
-        """Components of a saved pipeline that its own loader may not be able to load here, loaded."""
+        """Components of a saved pipeline that its own loader cannot load here, loaded; put in once the rest is."""
         return {}
 
     def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:

@@ -128,6 +128,13 @@ class Flux2(Family):
         latents = pipe._unpatchify_latents(latents).to(vae.device)  # (B, C, H/8, W/8)
         return to_unit_range(vae.decode(latents, return_dict=False)[0])
 
+    def loaded_apart(self, folder: str) -> dict[str, Any]:
+        """The tokenizer alone, all that encoding needs, where its published processor lacks torchvision to load."""
+        from transformers import AutoTokenizer
+        from transformers.utils import is_torchvision_available
+
+        return {} if is_torchvision_available() else {"tokenizer": AutoTokenizer.from_pretrained(f"{folder}/tokenizer")}
+
     def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import (
             AutoencoderKLFlux2,

@@ -122,10 +122,7 @@ class QwenImageEdit(Family):
         )
 
     def loaded_apart(self, folder: str) -> dict[str, Any]:
-        """Components of a saved pipeline that its own loader cannot load here, to be given to `from_pretrained`.
-
-        That is the processor where its video part, which editing never uses, needs torchvision or was not saved.
-        """
+        """The processor where its video part, which editing never uses, needs torchvision or was not saved."""
         from transformers import AutoTokenizer, Qwen2VLImageProcessorPil
         from transformers.utils import is_torchvision_available
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers.utils import is_torchvision_available
 
 from workers.families.flux2 import Flux2
+from workers.model import inspect_model, load_model
 
 FAMILY = Flux2()
 SHORT, LONG = "a red fox", "a lighthouse in a storm, oil on canvas, seen from a small boat 🚤"
@@ -130,6 +133,17 @@ def test_survives_saving_and_loading(pipe: Any, tmp_path: Path) -> None:
     loaded.set_progress_bar_config(disable=True)
     assert type(loaded) is type(pipe)
     assert np.array_equal(rendered(loaded, [LONG]), rendered(pipe, [LONG]))
+
+
+@pytest.mark.skipif(is_torchvision_available(), reason="the published processor loads here")
+def test_the_published_processor_is_done_without_where_it_cannot_load(pipe: Any, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    index["tokenizer"] = ["transformers", "PixtralProcessor"]
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    loaded = load_model(str(tmp_path), "cpu", "float32")
+    assert np.array_equal(rendered(loaded.pipe, [LONG]), rendered(pipe, [LONG]))
+    assert inspect_model(str(tmp_path)).size_multiple == 16
 
 
 def test_full_size_is_the_published_one() -> None:
