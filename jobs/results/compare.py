@@ -124,13 +124,14 @@ class Comparison:
 
 
 def open_run(uri: str) -> Run:
-    """A run's batches. OutputError where no job is in the folder, or nothing but warm-up."""
+    """A run's batches. OutputError where no job is in the folder, a table cannot be read or all of it is warm-up."""
     results = open_results(uri)
-    batches = read_batches(results)
+    read = read_batches(results)
+    batches = read.filter(read["step_ms"].is_valid())
     if not pc.any(pc.invert(batches["warmup"])).as_py():
-        what = "nothing but warm-up batches" if len(batches) else "no pictures"
+        what = "nothing but warm-up batches" if len(batches) else "no times" if len(read) else "no pictures"
         raise OutputError(f"{results.uri}: holds {what}, so there is nothing to compare; render more rows")
-    return Run(results.uri, results.job, batches)
+    return Run(results.uri, results.job, batches, untimed=len(read) - len(batches))
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -179,7 +180,7 @@ def _samples(side: Side, group: dict[str, Any], metric: str, rounds: Sequence[in
 
 def _by_worker(batches: pa.Table, metric: str) -> list[Floats]:
     times = batches[metric].to_numpy()
-    workers = batches["worker_id"].combine_chunks().dictionary_encode()
+    workers = pc.fill_null(batches["worker_id"], "").combine_chunks().dictionary_encode()
     codes = workers.indices.to_numpy(zero_copy_only=False)
     return [times[codes == code] for code in range(len(workers.dictionary))]
 
