@@ -3,13 +3,14 @@
     runs ──batches.py──> a row per batch ──groups of like batches──> bootstrap.py ──> Comparison
 
 Warm-up batches are apart. Batches are alike when model, size, steps and batch size agree; where the sides share no such
-group, the last of these is given up, then the next, and a warning says so.
+group, as few of these as possible are given up, the last first, and a warning says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -195,10 +196,8 @@ def _shared_rounds(a: Side, b: Side) -> list[int]:
 
 
 def _shared_fields(a: Side, b: Side) -> tuple[str, ...]:
-    for count in range(len(GROUP), 0, -1):
-        if _keys(a, GROUP[:count]) & _keys(b, GROUP[:count]):
-            return GROUP[:count]
-    return ()
+    kept = (fields for count in range(len(GROUP), 0, -1) for fields in combinations(GROUP, count))
+    return next((fields for fields in kept if _keys(a, fields) & _keys(b, fields)), ())
 
 
 def _keys(side: Side, fields: tuple[str, ...]) -> set[tuple[Any, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -14,7 +13,7 @@ from jobs.results.compare_html import comparison_page
 from jobs.results.compare_tables import comparison_tables, notes
 from jobs.results.picture_pairs import PicturePair, pair_pictures, pair_tables
 from jobs.results.text_table import print_tables
-from manifests.errors import SpecError
+from manifests.errors import OutputError, SpecError
 from manifests.storage import locate
 
 
@@ -95,7 +94,9 @@ def _markdown(comparisons: Sequence[Comparison], pairs: Sequence[Sequence[Pictur
 
 
 def _save(path: str, text: str) -> None:
+    target = locate(path)
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        target.write_bytes(text.encode())
     except OSError as error:
-        raise SpecError(f"compare: {path}: cannot be written: {error.strerror or error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise OutputError(f"{target.uri}: cannot be written: {reason}; give another file") from error

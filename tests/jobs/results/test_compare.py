@@ -16,6 +16,7 @@ from PIL import Image
 
 from jobs.cli import cli
 from manifests.errors import OutputError, RenderayError
+from manifests.storage import locate
 from tests.conftest import run
 from tests.jobs.results.made_up import batch_times, write_run
 
@@ -175,10 +176,22 @@ def test_batches_of_other_sizes_and_the_same_run_are_warned_of(tmp_path: Path, r
     assert compared(a, a)[0]["warnings"] == [f"runs: {a} is on both sides"]
 
 
+def test_as_little_as_possible_is_given_up_where_sides_share_no_group(tmp_path: Path, rng: np.random.Generator) -> None:
+    a = write_run(tmp_path / "a", workers(rng))
+    fields = ("width", "height", "steps", "batch_size")
+    for name, given_up in (("steps", "steps"), ("width", "width"), ("model", "model")):
+        b = write_run(tmp_path / name, workers(rng), **{name: "x/y" if name == "model" else 8})
+        line = compared(a, b)[0]
+        assert [field for field in ("model", *fields) if line[field] is None] == [given_up]
+    assert " several " in printed(a, b)
+
+
 def test_a_bucket_is_read_as_a_folder(tmp_path: Path, rng: np.random.Generator, s3: str) -> None:
     a, b = (Path(write_run(tmp_path / name, workers(rng))) for name in "ab")
     remote, _ = pafs.FileSystem.from_uri(s3)
     pafs.copy_files(str(b), f"{s3.removeprefix('s3://')}/b", destination_filesystem=remote)
+    printed(a, b, "--html", f"{s3}/pages/page.html", "--pictures", "0")
+    assert (locate(s3) / "pages" / "page.html").read_bytes().startswith(b"<!doctype html>")
     skipped = {"b_runs_at"}
     here, there = compared(a, b), compared(a, f"{s3}/b")
     assert [{k: v for k, v in line.items() if k not in skipped} for line in here] == [
@@ -204,7 +217,7 @@ def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) ->
         (("--a", a, "--a", a, "--b", a), "given twice"),
         ((a, cold), "nothing but warm-up batches"),
         ((a, str(tmp_path / "none")), "no job in it"),
-        ((a, a, "--markdown", str(tmp_path / "no" / "x.md")), "cannot be written"),
+        ((a, a, "--markdown", str(Path(a) / "job.json" / "x.md")), "cannot be written"),
     ]:
         with pytest.raises(RenderayError, match=re.escape(why)) as raised:
             printed(*arguments)
