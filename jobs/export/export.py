@@ -141,7 +141,8 @@ def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> C
             f"the temporary folder cannot hold the names ({error}); set TMPDIR to a larger disk"
         ) from error
     if not counts:
-        raise SpecError(f"where {options.where}: no picture fits" if options.where else "no picture is rendered yet")
+        nothing = "no picture to export; `renderay report` tells what is left and what failed"
+        raise SpecError(f"where {options.where}: no picture fits" if options.where else nothing)
     return counts
 
 
