@@ -1,6 +1,7 @@
 """What a person does with a job: submit it, watch it, read what it left.
 
-    cli.py       the command line                 options.py  options and config from JobSpec
+    cli.py       the command line, put together   options.py  options and config from JobSpec
+    commands/    its commands, a file each
     api.py       the same from Python
     spec.py      what is asked for
     run.py       one run from beginning to end
@@ -11,7 +12,7 @@
     commits.py   the log: the only truth          ledger.py   what it adds up to
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
-    check.py, dry_run.py, demo.py, attention_table.py   the other commands
+    check.py, dry_run.py, demo.py, attention_table.py   the work of smaller commands
     bench/       attention backends in turns      export/      from the tables to what other programs take
     results/     after the job: reading what it left
 

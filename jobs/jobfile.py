@@ -107,6 +107,10 @@ def describe_model(facts: WorkerFacts) -> dict[str, Any]:
 
 def _mismatch(out: Location, name: str, old: Any, new: Any) -> OutputMismatch:
     return OutputMismatch(
-        f"{out.uri}: {name} is {old!r} there and {new!r} now, which would mix two jobs' pictures; "
+        f"{out.uri}: {name} is {_said(old)} there and {_said(new)} now, which would mix two jobs' pictures; "
         f"give another --out, or the same {name}"
     )
+
+
+def _said(value: Any) -> str:
+    return "not given" if value is None else repr(value)

@@ -24,6 +24,8 @@ _NAMED_METAVARS = {
     "lora": "REF[:SCALE]",
     "address": "ADDR",
     "gpu_memory": "GIB",
+    "attention": "NAME",
+    "quantize": "METHOD",
 }
 
 
@@ -43,12 +45,17 @@ def _option(name: str) -> Callable[[Any], Any]:
     field = JobSpec.model_fields[name]
     flag = "--" + name.replace("_", "-")
     kind, many = _click_type(field.annotation)
-    default = "" if field.is_required() or field.default in (None, ()) else f"  [default: {field.default}]"
+    silent = field.is_required() or field.default is False or field.default in (None, ())
+    default = "" if silent else f"  [default: {_shown(field.default)}]"
     text = f"{field.description}{default}"
     if kind is bool:
         return click.option(f"{flag}/--no-{name.replace('_', '-')}", name, default=None, help=text)
     metavar = _NAMED_METAVARS.get(name) or _metavar(field.annotation)
     return click.option(flag, name, type=kind, multiple=many, default=None, help=text, metavar=metavar)
+
+
+def _shown(default: Any) -> str:
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def _click_type(annotation: Any) -> tuple[Any, bool]:

@@ -32,7 +32,10 @@ class JobSpec(BaseModel):
     manifest: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, local or remote")]
     model: Annotated[str, Field(min_length=1, description="hub id[@revision], folder, tiny:FAMILY or random:FAMILY")]
     out: Annotated[str, Field(min_length=1, description="output folder or URI; an interrupted job in it is resumed")]
-    attention: Annotated[str, Field(description="attention backend, or auto: the fastest exact one")] = "auto"
+    attention: Annotated[
+        str,
+        Field(description="attention backend, see `renderay attention`; auto measures and takes the fastest exact one"),
+    ] = "auto"
     gpus: Annotated[int | None, Field(ge=0, description="GPUs to use; all by default, 0 renders on CPUs")] = None
     workers: Annotated[
         int | None, Field(ge=1, description="workers; one a GPU, or one a core without GPUs, by default")
@@ -46,7 +49,7 @@ class JobSpec(BaseModel):
     offload: Annotated[
         Literal["auto", "never", "swap"],
         Field(
-            description="swap text encoders and denoiser in from host memory, once a lease; auto where they don't fit"
+            description="keep weights in host memory and swap them in by parts; auto where they don't fit on the GPU"
         ),
     ] = "auto"
     batch_size: Annotated[int | Literal["auto"], Field(description="pictures in one pipeline call")] = "auto"
@@ -55,13 +58,11 @@ class JobSpec(BaseModel):
         Literal["auto", "bfloat16", "float16", "float32"],
         Field(description="type of the weights; auto is bfloat16 on GPUs and float32 on CPUs"),
     ] = "auto"
-    lora: Annotated[
-        tuple[str, ...], Field(description="REF[:SCALE]: LoRA weights to merge into the model; repeatable")
-    ] = ()
+    lora: Annotated[tuple[str, ...], Field(description="LoRA weights to merge into the model; repeatable")] = ()
     quantize: Annotated[
         tuple[str, ...],
         Field(
-            description="int8|float8, of the denoiser, or COMPONENT=METHOD: one byte a weight, not exact; repeatable"
+            description="int8 or float8: denoiser in a byte a weight, not exact; COMPONENT=METHOD for more; repeatable"
         ),
     ] = ()
     allow_pickle: Annotated[
@@ -76,20 +77,20 @@ class JobSpec(BaseModel):
     negative_prompt: Annotated[str | None, Field(description="negative prompt of rows that name none")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="the job's seed; rows without one draw theirs from it")] = 0
     format: Annotated[Literal["png", "webp", "jpeg"], Field(description="file format of the pictures")] = "png"
-    column: Annotated[
-        tuple[str, ...], Field(description="CANONICAL=NAME: read a canonical column from another; repeatable")
-    ] = ()
+    column: Annotated[tuple[str, ...], Field(description="read a canonical column from another; repeatable")] = ()
     limit: Annotated[int | None, Field(ge=1, description="take the first N rows, bad ones included")] = None
-    address: Annotated[str | None, Field(description="address of a running Ray cluster; a local one by default")] = None
+    address: Annotated[
+        str | None, Field(description="a running Ray cluster, as HOST:PORT or auto; by default one is started here")
+    ] = None
     lease_seconds: Annotated[
         float, Field(ge=0, le=3600, description="seconds of work handed to a worker at a time")
     ] = 60.0
     stall_timeout: Annotated[
         float, Field(ge=5, description="seconds without a step after which a worker is replaced")
     ] = 900.0
-    encode_threads: Annotated[int | None, Field(ge=1, le=64, description="threads a worker encodes pictures with")] = (
-        None
-    )
+    encode_threads: Annotated[
+        int | None, Field(ge=1, le=64, description="threads a worker compresses pictures with; by its cores by default")
+    ] = None
 
     @field_validator("batch_size")
     @classmethod
@@ -129,13 +130,28 @@ def make_spec(**values: Any) -> JobSpec:
     return spec
 
 
+# pydantic's words, as the rest of renderay says it
+_LIMITS = {
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than or equal to": "must be at most",
+    "Input should be greater than": "must be more than",
+    "Input should be less than": "must be less than",
+    "Input should be": "must be",
+}
+
+
 def _reason(fault: Any) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
+    for theirs, ours in _LIMITS.items():
+        message = message.replace(theirs, ours)
     if not fault["loc"]:
         return message
     name = str(fault["loc"][0])
     if fault["type"] == "missing":
-        return f"{name}: not given; use --{name.replace('_', '-')}"
+        remedy = "name a file, folder or glob" if name == "manifest" else f"use --{name.replace('_', '-')}"
+        return f"{name}: not given; {remedy}"
     if fault["type"] == "extra_forbidden":
         return f"{name}: no such option; known: {', '.join(JobSpec.model_fields)}"
     return f"{name}: {fault['input']!r}: {message[:1].lower()}{message[1:]}"

@@ -103,7 +103,7 @@ def committed_rows(out: Path) -> int:
     return Ledger(read_log(locate(out))).done.count
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for a condition; the test fails where it does not come true."""
     deadline = time.monotonic() + seconds
     while not condition():

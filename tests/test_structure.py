@@ -97,6 +97,11 @@ def test_the_driver_starts_without_torch(tmp_path: Path) -> None:
     assert not {"torch", "diffusers", "transformers"} & set(loaded)
 
 
+def test_help_waits_for_nothing_heavy(tmp_path: Path) -> None:
+    loaded = python("import jobs.cli, sys; print(*sys.modules)", tmp_path).split()
+    assert not {"ray", "duckdb", "pandas", "rich", "jinja2"} & set(loaded)
+
+
 def test_from_any_folder_every_package_is_ours(tmp_path: Path) -> None:
     names = sorted(OURS)
     code = f"import importlib, json; print(json.dumps([importlib.import_module(n).__file__ for n in {names}]))"

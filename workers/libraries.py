@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -19,6 +20,8 @@ def prepare_libraries() -> None:
         os.environ.setdefault(name, "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    for name in ("torchao", "torch.utils._pytree"):  # of kernels for other GPUs, and of each other
+        logging.getLogger(name).setLevel(logging.ERROR)
     _mend_torchvision()
 
 

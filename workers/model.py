@@ -17,7 +17,6 @@ from manifests.errors import ModelError, RenderayError
 from manifests.fields import RESERVED_PARAMS
 from workers.families import Family, family_of
 from workers.families.base import Defaults
-from workers.families.flux1 import DEMO_DEFAULTS
 from workers.fingerprint import fingerprint_quantized
 from workers.libraries import prepare_libraries
 from workers.lora import fingerprint_loras
@@ -125,7 +124,6 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
             f"model {reference.text}: {type(pipe).__name__} takes no prompt; give a text-to-image pipeline"
         )
     min_images, max_images = family.image_limits(pipe)
-    own_defaults = {"tiny": family.tiny_defaults, "demo": DEMO_DEFAULTS}
     return ModelFacts(
         model=reference.text,
         revision=None,
@@ -133,7 +131,7 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
         pipeline=type(pipe).__name__,
         family=family.name or None,
         dtype=dtype,
-        defaults=own_defaults.get(reference.kind, family.defaults),
+        defaults=family.tiny_defaults if reference.kind == "tiny" else family.defaults,
         size_multiple=family.size_multiple(pipe),
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
         columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),

@@ -1,6 +1,5 @@
 """What `--model` may say, told apart without loading anything.
 
-demo              the small trained model that ships inside
 tiny:FAMILY       random weights at toy size, for tests and for trying a manifest
 random:FAMILY     random weights at full size, made on the device, for planning and comparing
 FOLDER            a diffusers pipeline saved on disk
@@ -21,23 +20,18 @@ from workers.families import FAMILIES
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 
 
-DEMO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "demo")
-
-
 @dataclass(frozen=True)
 class ModelReference:
-    """A parsed `--model`: `name` is a family (tiny, random), a folder's absolute path (demo, folder) or a hub id."""
+    """A parsed `--model`: `name` is a family (tiny, random), a folder's absolute path or a hub id."""
 
     text: str
-    kind: Literal["demo", "tiny", "random", "folder", "hub"]
+    kind: Literal["tiny", "random", "folder", "hub"]
     name: str
     revision: str | None = None
 
 
 def parse_model(text: str) -> ModelReference:
     """Tell the kinds of model apart. ModelError where the text is none of them, or a folder without a pipeline."""
-    if text == "demo":
-        return ModelReference(text, "demo", DEMO)
     kind, separator, rest = text.partition(":")
     if separator and kind in ("tiny", "random"):
         if rest not in FAMILIES:
@@ -54,5 +48,5 @@ def parse_model(text: str) -> ModelReference:
         return ModelReference(text, "hub", match["name"], match["revision"])
     raise ModelError(
         f"model {text}: neither a folder here, nor a hub id (OWNER/NAME or OWNER/NAME@REVISION), "
-        f"nor demo, tiny:FAMILY or random:FAMILY"
+        f"nor tiny:FAMILY or random:FAMILY"
     )

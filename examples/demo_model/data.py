@@ -1,10 +1,9 @@
-"""An endless reproducible stream of batches: number k depends on the seed and k alone, whichever process makes it."""
+"""Training scenes with captions, made once at the start: number k depends on the seed and k alone."""
 
 from __future__ import annotations
 
 import os
 import string
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -19,53 +18,51 @@ from examples.demo_model.words import MAX_TOKENS
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads do not outlive the fork of a worker process
 
-Batch = dict[str, torch.Tensor]  # objects, backdrops, and with captions clip_ids, t5_ids
+Batch = dict[str, torch.Tensor]  # objects, backdrops, clip_ids, t5_ids
 _STRANGE_WORDS = 0.04  # of captions get one that means nothing, so that letters do no harm
+_CHUNK = 512
 
 
 class Scenes(Dataset[Batch]):
-    """Item k is batch k of training scenes; with a pipeline's tokenizers it has their captions' token ids."""
+    """Item k is scenes k `size` .. (k + 1) `size` - 1: their numbers to draw and their captions' token ids."""
 
-    def __init__(self, batch_size: int, seed: int, batches: range, tokenizers: tuple[Any, Any] | None) -> None:
-        self.batch_size, self.seed, self.batches, self.tokenizers = batch_size, seed, batches, tokenizers
-
-    def __len__(self) -> int:
-        return len(self.batches)
+    def __init__(self, size: int, seed: int, tokenizers: tuple[Any, Any]) -> None:
+        self.size, self.seed, self.tokenizers = size, seed, tokenizers
 
     def __getitem__(self, k: int) -> Batch:
-        if k >= len(self):
-            raise IndexError(k)
-        random = Random(f"{self.seed} {self.batches[k]}")
-        scenes = [sample_scene(random) for _ in range(self.batch_size)]
+        random = Random(f"{self.seed} {k}")
+        scenes = [sample_scene(random) for _ in range(self.size)]
         objects, backdrops = zip(*(lay_out(scene, random) for scene in scenes), strict=True)
-        batch = {
+        texts = [_with_strange_word(caption(scene, random), random) for scene in scenes]
+        clip_ids, t5_ids = (token_ids(tokenizer, texts).to(torch.int16) for tokenizer in self.tokenizers)
+        return {
             "objects": torch.from_numpy(np.stack(objects)),
             "backdrops": torch.from_numpy(np.stack(backdrops)),
+            "clip_ids": clip_ids,
+            "t5_ids": t5_ids,
         }
-        if self.tokenizers is not None:
-            texts = [_with_strange_word(caption(scene, random), random) for scene in scenes]
-            batch["clip_ids"], batch["t5_ids"] = (token_ids(tokenizer, texts) for tokenizer in self.tokenizers)
-        return batch
+
+
+def make_scenes(count: int, seed: int, tokenizers: tuple[Any, Any], workers: int) -> Batch:
+    """`count` scenes in order, made by `workers` processes (0: by this one); 452 bytes each."""
+    size = min(count, _CHUNK)
+    loader: DataLoader[Batch] = DataLoader(
+        Scenes(size, seed, tokenizers),
+        batch_size=None,
+        sampler=range(-(-count // size)),
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+        worker_init_fn=_one_thread,
+    )
+    chunks = [{name: tensor.clone() for name, tensor in chunk.items()} for chunk in loader]
+    return {name: torch.cat([chunk[name] for chunk in chunks])[:count] for name in chunks[0]}
 
 
 def token_ids(tokenizer: Any, texts: list[str]) -> torch.Tensor:
-    """(B, MAX_TOKENS) int32, padded as FluxPipeline pads."""
-    ids = tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids
-    return torch.tensor(ids, dtype=torch.int32)
-
-
-def stream(scenes: Scenes, device: str, workers: int) -> Iterator[Batch]:
-    """The batches in order, on `device`, made ahead by `workers` processes (0: in this one)."""
-    loader: DataLoader[Batch] = DataLoader(
-        scenes,
-        batch_size=None,
-        num_workers=workers,
-        prefetch_factor=2 if workers else None,
-        pin_memory=device == "cuda",
-        worker_init_fn=_one_thread,
+    """(B, MAX_TOKENS) int64, padded as FluxPipeline pads."""
+    return torch.tensor(
+        tokenizer(texts, padding="max_length", max_length=MAX_TOKENS, truncation=True).input_ids, dtype=torch.int64
     )
-    for batch in loader:
-        yield {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
 def _one_thread(_: int) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from examples.demo_model.flow import Examples, Student, Velocity, descend, optimizer_of
-from examples.demo_model.schedule import Average, Schedule, set_rate
+from examples.demo_model.descent import Descent
+from examples.demo_model.flow import Student, Velocity, noisy
+from examples.demo_model.pool import Pool
 
 _PEAK_RATE = 4e-4
 _GUIDANCE = (1.0, 5.0)
@@ -20,33 +21,26 @@ _GUIDANCE = (1.0, 5.0)
 
 def distil(run: Any) -> None:
     """Train for run.budget("guidance") and leave the averaged weights in place."""
-    student, examples = run.once(Student), run.once(Examples)
-    parts = student.parts
-    teacher = run.compiled(Velocity(copy.deepcopy(parts).eval().requires_grad_(False), 8, run.device).__call__)
-    parts.train()
-    optimizer, average = optimizer_of(parts, _PEAK_RATE), Average(parts)
-    done = run.resumed("guidance", parts, optimizer, average)
-    schedule = Schedule(*run.budget("guidance"), warm_up=100, done=done)
-    for step, batch in enumerate(run.batches(run.batch_size, done), done):
-        if not schedule.goes_on(step):
-            break
-        set_rate(optimizer, run.options.rate * _PEAK_RATE * schedule.rate(step))
-        random = run.generator(step)
-        x, sigma, _ = examples.noisy(batch, random)
-        ids = examples.ids(batch, random, without=0.0)
-        bare = tuple(none.long().expand(len(x), -1) for none in (examples.no_clip, examples.no_t5))
-        low, high = _GUIDANCE
+    student, pool = run.once(Student), run.once(Pool)
+    teacher = Velocity(copy.deepcopy(student.parts).eval().requires_grad_(False), run)
+    pool.latents()
+
+    def loss(
+        clip_ids: torch.Tensor, t5_ids: torch.Tensor, x: torch.Tensor, sigma: torch.Tensor, guidance: torch.Tensor
+    ) -> torch.Tensor:
+        with torch.no_grad():
+            ones = torch.ones_like(sigma)
+            captioned = teacher(clip_ids, t5_ids, x, sigma, ones)
+            bare = (none.expand(len(x), -1) for none in (pool.no_clip, pool.no_t5))
+            flow = torch.lerp(teacher(*bare, x, sigma, ones), captioned, guidance[:, None, None])
+        return student.loss(clip_ids, t5_ids, x, sigma, guidance, flow)
+
+    descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, loss, run.options.graph)
+    low, high = _GUIDANCE
+    for step, share, random in run.steps("guidance", descent, warm_up=100):
+        which = pool.some(run.options.batch_size, random)
+        x, sigma, _ = noisy(run, which, random)
+        ids = pool.ids(which, 0.0, random)
         guidance = low + (high - low) * torch.rand(len(x), generator=random, device=run.device)
-        with run.autocast():
-            with torch.no_grad():
-                ones = torch.ones_like(sigma)
-                captioned, without = teacher(*ids, x, sigma, ones), teacher(*bare, x, sigma, ones)
-                flow = torch.lerp(without, captioned, guidance[:, None, None])
-            loss = student.loss(ids, x, sigma, guidance, flow)
-        descend(loss, parts, optimizer, average, step)
-        run.tell("guidance", step, schedule, loss)
-        run.keep("guidance", step + 1, schedule, parts, optimizer, average)
-    average.to_module()
-    run.finished("guidance", schedule)
-    run.milestone()
-    parts.eval()
+        descent.step(step, share, *ids, x, sigma, guidance)
+    student.parts.eval()

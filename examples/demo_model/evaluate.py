@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 
 from examples.demo_model.captions import caption
-from examples.demo_model.draw import Painter
 from examples.demo_model.examine import Verdict, examine, measurable
-from examples.demo_model.layout import lay_out
 from examples.demo_model.measure import measure
+from examples.demo_model.pictures import reconstructed, rendered
 from examples.demo_model.scenes import Scene, sample_scene
 from examples.demo_model.sheet import contact_sheet
 
@@ -65,40 +64,19 @@ def accuracy(scenes: list[Scene], verdicts: list[Verdict]) -> dict[str, dict[str
 
 
 def rendered_by_pipeline(options: argparse.Namespace, prompts: list[str]) -> Iterator[np.ndarray]:
-    """Picture k from seed k, on --device."""
+    """On --device, with the guidance scale as an input."""
     import torch
     from diffusers import FluxPipeline
 
     pipe = FluxPipeline.from_pretrained(options.model, dtype=getattr(torch, options.dtype)).to(options.device)
-    pipe.set_progress_bar_config(disable=True)
-    side = pipe.vae.config.sample_size
-    for first in range(0, len(prompts), options.batch_size):
-        some = prompts[first : first + options.batch_size]
-        pictures = pipe(
-            some,
-            height=side,
-            width=side,
-            num_inference_steps=options.steps,
-            guidance_scale=options.guidance,
-            max_sequence_length=pipe.tokenizer_2.model_max_length,
-            generator=[torch.Generator("cpu").manual_seed(first + k) for k in range(len(some))],
-            output_type="np",
-        ).images
-        yield from (pictures * 255).round().astype(np.uint8)
+    return rendered(pipe, prompts, options.steps, options.batch_size, guidance_scale=options.guidance)
 
 
-def reconstructed(options: argparse.Namespace, scenes: list[Scene]) -> Iterator[np.ndarray]:
-    """The true pictures, as the autoencoder gives them back: no model can be measured better than this."""
-    import torch
+def rendered_by_autoencoder(options: argparse.Namespace, scenes: list[Scene]) -> Iterator[np.ndarray]:
+    """No model can be measured better than this."""
     from diffusers import AutoencoderKL
 
-    vae = AutoencoderKL.from_pretrained(options.reconstruct, subfolder="vae").to(options.device)
-    painter, random = Painter(vae.config.sample_size), Random(0)
-    for scene in scenes:
-        objects, backdrop = (torch.from_numpy(part)[None] for part in lay_out(scene, random))
-        with torch.no_grad():
-            again = vae.decode(vae.encode(painter.draw(objects, backdrop).to(options.device)).latent_dist.mode()).sample
-        yield ((again[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    return reconstructed(AutoencoderKL.from_pretrained(options.reconstruct, subfolder="vae").to(options.device), scenes)
 
 
 def rendered_by_renderay(out: str, ids: list[str]) -> Iterator[np.ndarray]:
@@ -144,7 +122,7 @@ def main() -> None:
     if options.rendered:
         pictures = list(rendered_by_renderay(options.rendered, ids))
     elif options.reconstruct:
-        pictures = list(reconstructed(options, scenes))
+        pictures = list(rendered_by_autoencoder(options, scenes))
     else:
         pictures = list(rendered_by_pipeline(options, prompts))
     seconds = time.perf_counter() - began

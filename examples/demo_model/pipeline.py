@@ -10,10 +10,12 @@ import torch
 
 from examples.demo_model.words import MAX_TOKENS, caption_words, clip_tokenizer, t5_tokenizer
 
-LATENT_CHANNELS = 8
+LATENT_CHANNELS = 4
 MAX_BYTES = 10_000_000
-PIXELS = 128  # 16x16 latents, 64 image tokens
-_VAE_CHANNELS = (16, 32, 48, 64)
+PIXELS = 128
+_VAE_CHANNELS = (16, 32, 64)
+LATENT_SIDE = PIXELS // 2 ** (len(_VAE_CHANNELS) - 1)  # 32
+PACKED_SIDE = LATENT_SIDE // 2  # 16: 256 image tokens
 _TRANSFORMER = {
     "num_layers": 1,
     "num_single_layers": 6,
@@ -58,22 +60,24 @@ def build() -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     transformer = FluxTransformer2DModel(**_TRANSFORMER)
-    _start_as_identity(transformer)
+    vae = AutoencoderKL(
+        block_out_channels=_VAE_CHANNELS,
+        layers_per_block=1,
+        norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
+        up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
+        latent_channels=LATENT_CHANNELS,
+        sample_size=PIXELS,
+        shift_factor=0.0,
+        scaling_factor=1.0,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    _start_as_identity(transformer, vae)
     return FluxPipeline(
         scheduler=FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
-        vae=AutoencoderKL(
-            block_out_channels=_VAE_CHANNELS,
-            layers_per_block=1,
-            norm_num_groups=8,
-            down_block_types=("DownEncoderBlock2D",) * len(_VAE_CHANNELS),
-            up_block_types=("UpDecoderBlock2D",) * len(_VAE_CHANNELS),
-            latent_channels=LATENT_CHANNELS,
-            sample_size=PIXELS,
-            shift_factor=0.0,
-            scaling_factor=1.0,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        ),
+        vae=vae,
         text_encoder=CLIPTextModel(clip),
         tokenizer=tokenizer,
         text_encoder_2=T5EncoderModel(T5Config(**_T5, vocab_size=len(tokenizer_2))),
@@ -83,10 +87,14 @@ def build() -> Any:
 
 
 @torch.no_grad()
-def _start_as_identity(transformer: torch.nn.Module) -> None:
-    """Modulations and the last projection begin at zero (adaLN-Zero, Peebles and Xie 2022); diffusers leaves it out."""
+def _start_as_identity(transformer: torch.nn.Module, vae: torch.nn.Module) -> None:
+    """Residual branches begin at zero: the transformer's modulations and last projection (adaLN-Zero, Peebles and Xie
+    2022, which diffusers leaves out), and the last convolution of the autoencoder's ResNet blocks."""
     for name, parameter in transformer.named_parameters():
         if (".linear." in name and "norm" in name) or name.startswith("proj_out"):
+            parameter.zero_()
+    for name, parameter in vae.named_parameters():
+        if name.endswith("conv2.weight"):
             parameter.zero_()
 
 
@@ -96,13 +104,18 @@ def trained_parts(pipe: Any) -> torch.nn.ModuleDict:
     return torch.nn.ModuleDict({name: getattr(pipe, name) for name in names})
 
 
+def copy_of(pipe: Any, device: str, dtype: torch.dtype) -> Any:
+    """Uncompiled, in eval mode; tokenizers and scheduler are shared."""
+    parts = dict(pipe.components)
+    for name, part in parts.items():
+        if isinstance(part, torch.nn.Module):
+            parts[name] = torch.nn.Module.to(copy.deepcopy(part), device, dtype).eval()  # diffusers' own `to` warns
+    return type(pipe)(**parts)
+
+
 def save(pipe: Any, folder: Path) -> int:
     """Write a bfloat16 copy as a pipeline folder; its size in bytes. ValueError where it is too large to ship."""
-    parts = {
-        name: copy.deepcopy(part).to("cpu", torch.bfloat16) if isinstance(part, torch.nn.Module) else part
-        for name, part in pipe.components.items()
-    }
-    type(pipe)(**parts).save_pretrained(folder, safe_serialization=True)
+    copy_of(pipe, "cpu", torch.bfloat16).save_pretrained(folder, safe_serialization=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_BYTES:
         raise ValueError(f"{folder}: {size} bytes, at most {MAX_BYTES}; make a component smaller")

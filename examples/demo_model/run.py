@@ -5,31 +5,33 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 import torch
 
-from examples.demo_model.data import Batch, Scenes, stream
+from examples.demo_model.descent import Descent
 from examples.demo_model.pipeline import trained_parts
-from examples.demo_model.schedule import Average, Schedule, load_checkpoint, save_checkpoint
+from examples.demo_model.schedule import Schedule, load_checkpoint, save_checkpoint
+from examples.demo_model.watch import examine_now
 
 _STEPS_BETWEEN_LINES = 200
+_EARLY_LINES = (40, 100)  # the first of them is after compilation and capture
 _Part = TypeVar("_Part")
 _STAGES = ("vae", "flow", "guidance")
 
 
 class Run:
-    """A pipeline in training. Stages draw their batches from streams of their own."""
+    """A pipeline in training."""
 
     def __init__(self, pipe: Any, options: argparse.Namespace) -> None:
         self.pipe, self.options = pipe, options
-        self.device, self.batch_size = options.device, options.batch_size
-        self.out = options.out
+        self.device, self.out = options.device, options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self._began = self._kept = time.monotonic()
         self._stage = ""
+        self._told: tuple[int, float] | None = None
         self._parts: dict[type, Any] = {}
         self._trained_before: dict[str, torch.Tensor] = {}
         self.record: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}, "stages": {}}
@@ -47,7 +49,7 @@ class Run:
         parts = trained_parts(self.pipe).state_dict()
         self._trained_before = {name: tensor.clone() for name, tensor in parts.items()}
         minutes, steps = self.budget(stage)
-        return stage not in self.record["stages"] and (steps is not None or minutes > 0)
+        return stage not in self.record["stages"] and (minutes if steps is None else steps) > 0
 
     def budget(self, stage: str) -> tuple[float, int | None]:
         """Minutes, and steps where they are known: asked for, or fixed before the interruption."""
@@ -56,24 +58,36 @@ class Run:
             steps = steps or self._checkpoint["total"]
         return getattr(self.options, f"{stage}_minutes"), steps
 
-    def batches(self, size: int, first: int, captions: bool = True) -> Iterator[Batch]:
-        """This stage's batches from number `first` on."""
-        tokenizers = (self.pipe.tokenizer, self.pipe.tokenizer_2) if captions else None
-        scenes = Scenes(size, self._seed(), range(first, first + 10**7), tokenizers)
-        return stream(scenes, self.device, self.options.workers)
+    def steps(self, stage: str, descent: Descent, warm_up: int) -> Iterator[tuple[int, float, torch.Generator]]:
+        """Number, share of the peak rate and randomness of each step left; ends with the averaged weights in place."""
+        done = self._resumed(stage, descent)
+        schedule = Schedule(*self.budget(stage), warm_up=warm_up, done=done)
+        self._told, examined, step = None, time.monotonic(), done
+        while schedule.goes_on(step):
+            yield step, schedule.rate(step), self._generator(step)
+            self.tell(stage, step, schedule, descent)
+            step += 1
+            self._keep(stage, step, schedule, descent)
+            if stage != "vae" and 0 < self.options.examine_seconds < time.monotonic() - examined:
+                schedule.pause(examine_now(self, stage, descent.average))
+                examined, self._told = time.monotonic(), None
+        descent.average.to_module(descent.module)
+        seconds = round(time.monotonic() - self._began, 1)
+        skipped = int(descent.skipped.item())
+        self.record["stages"][stage] = {"steps": step, "seconds_since_start": seconds, "steps_skipped": skipped}
+        (self.out / "training.json").write_text(json.dumps(self.record, indent=1) + "\n")
 
-    def generator(self, step: int) -> torch.Generator:
+    def _generator(self, step: int) -> torch.Generator:
         """This stage's randomness of one step, the same after a resume."""
-        return torch.Generator(self.device).manual_seed(self._seed() * 10**8 + step)
+        seed = self.options.seed * 10 + _STAGES.index(self._stage) + (5 if self.options.start_from else 0)
+        return torch.Generator(self.device).manual_seed(seed * 10**8 + step)
 
-    def _seed(self) -> int:
-        return self.options.seed * 10 + _STAGES.index(self._stage) + (5 if self.options.start_from else 0)
+    def scenes_seed(self) -> int:
+        """Of the scenes to train on: others when finished weights are trained further."""
+        return int(self.options.seed * 2 + bool(self.options.start_from))
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")
-
-    def compiled(self, function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-        return torch.compile(function, dynamic=False) if self.options.compile else function
 
     def once(self, part: type[_Part]) -> _Part:
         """A part that stages share: part(run), made at the first call."""
@@ -81,40 +95,27 @@ class Run:
             self._parts[part] = part(self)  # type: ignore[call-arg]
         return self._parts[part]
 
-    def resumed(self, stage: str, module: torch.nn.Module, optimizer: torch.optim.Optimizer, average: Average) -> int:
+    def _resumed(self, stage: str, descent: Descent) -> int:
         """Load this stage's interrupted state, if there is one; the number of steps done."""
         found = self._checkpoint
         if found is None or found["stage"] != stage:
             return 0
-        module.load_state_dict(found["module"])
-        optimizer.load_state_dict(found["optimizer"])
-        average.values = found["average"]
+        descent.module.load_state_dict(found["module"])
+        descent.optimizer.load_state_dict(found["optimizer"])
+        descent.average.values = found["average"]
         return int(found["step"])
 
-    def keep(
-        self,
-        stage: str,
-        step: int,
-        schedule: Schedule,
-        module: torch.nn.Module,
-        optimizer: torch.optim.Optimizer,
-        average: Average,
-    ) -> None:
+    def _keep(self, stage: str, step: int, schedule: Schedule, descent: Descent) -> None:
         """Write a checkpoint if the last is old."""
         if time.monotonic() - self._kept > self.options.checkpoint_seconds:
             self._write(
                 stage,
                 step=step,
                 total=schedule.steps,
-                module=module.state_dict(),
-                optimizer=optimizer.state_dict(),
-                average=average.values,
+                module=descent.module.state_dict(),
+                optimizer=descent.optimizer.state_dict(),
+                average=descent.average.values,
             )
-
-    def finished(self, stage: str, schedule: Schedule) -> None:
-        seconds = time.monotonic() - self._began
-        self.record["stages"][stage] = {"steps": schedule.steps, "seconds_since_start": round(seconds, 1)}
-        (self.out / "training.json").write_text(json.dumps(self.record, indent=1) + "\n")
 
     def milestone(self) -> None:
         """A checkpoint between two stages."""
@@ -135,9 +136,19 @@ class Run:
         )
         self._kept = time.monotonic()
 
-    def tell(self, stage: str, step: int, schedule: Schedule, loss: torch.Tensor) -> None:
-        if step % _STEPS_BETWEEN_LINES == 0:
-            self.say(f"{stage}: step {step} of {schedule.steps or '?'}, loss {loss.item():.4f}")
+    def tell(self, stage: str, step: int, schedule: Schedule, descent: Descent) -> None:
+        """A line now and then; the speed is of the steps since the line before, without examinations."""
+        if step % _STEPS_BETWEEN_LINES and step + 1 != schedule.steps and step not in _EARLY_LINES:
+            return
+        loss, skipped = descent.last_loss.item(), int(descent.skipped.item())
+        text = f"{stage}: step {step} of {schedule.steps or '?'}, loss {loss:.4f}"
+        now = time.monotonic()
+        if self._told is not None and step > self._told[0]:
+            text += f", {(now - self._told[1]) / (step - self._told[0]) * 1e3:.1f} ms a step"
+        if self.device == "cuda":
+            text += f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB"
+        self.say(text + (f", {skipped} steps skipped" if skipped else ""))
+        self._told = step, now
 
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)

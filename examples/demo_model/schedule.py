@@ -39,6 +39,11 @@ class Schedule:
                 self.steps = step
         return self.steps is None or step < self.steps
 
+    def pause(self, seconds: float) -> None:
+        """Something else took so long: it does not count."""
+        self._ends += seconds
+        self._calibrated += seconds
+
     def rate(self, step: int) -> float:
         """In parts of the peak."""
         rising = min((step + 1) / self.warm_up, 1.0)
@@ -61,14 +66,10 @@ class Average:
         torch._foreach_lerp_(self.values, [parameter.detach() for parameter in self.live], 1 - decay)
 
     @torch.no_grad()
-    def to_module(self) -> None:
-        """Put the average where the weights are."""
-        torch._foreach_copy_([parameter.detach() for parameter in self.live], self.values)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    def to_module(self, module: torch.nn.Module) -> None:
+        """Into the module's weights, or a copy's."""
+        for parameter, value in zip(module.parameters(), self.values, strict=True):
+            parameter.copy_(value)
 
 
 def save_checkpoint(path: Path, **state: Any) -> None:

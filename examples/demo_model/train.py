@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from examples.demo_model.descent import Diverged
 from examples.demo_model.distil import distil
 from examples.demo_model.flow import train_flow
 from examples.demo_model.pipeline import build, save
@@ -29,19 +32,32 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
-    for stage, minutes in (("vae", None), ("flow", 4.8), ("guidance", 1.6)):
+    for stage, minutes in (("vae", None), ("flow", 4.3), ("guidance", 0.9)):
         parser.add_argument(
-            f"--{stage}-minutes", type=float, default=minutes, help="with compilation; 0 leaves the stage out"
+            f"--{stage}-minutes", type=float, default=minutes, help="without examinations; 0 leaves the stage out"
         )
         parser.add_argument(f"--{stage}-steps", type=int, help="exactly so many, whatever the time")
-    parser.add_argument("--batch-size", type=int, default=768, help="pictures a step")
+    parser.add_argument(
+        "--scenes", type=int, default=400_000, help="to train on, made at the start and kept on the device"
+    )
+    parser.add_argument("--batch-size", type=int, default=384, help="pictures a step of flow and guidance")
+    parser.add_argument("--vae-batch-size", type=int, default=128, help="pictures a step of the autoencoder")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the peak learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     workers = max((os.cpu_count() or 1) - 1, 0)
     parser.add_argument("--workers", type=int, default=workers, help="processes that draw up scenes")
+    parser.add_argument(
+        "--examine-seconds", type=float, default=60.0, help="between two looks at held-out prompts; 0: none"
+    )
     parser.add_argument("--checkpoint-seconds", type=float, default=60.0, help="time between two checkpoints")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=torch.cuda.is_available())
+    for name, default, what in (
+        ("compile", torch.cuda.is_available(), "compile the transformer's blocks"),
+        ("graph", torch.cuda.is_available(), "replay each step as one CUDA graph"),
+        ("channels-last", torch.cuda.is_available(), "memory layout of the autoencoder"),
+        ("cudnn-attention", False, "let torch choose cuDNN's attention, whose gradients can be NaN on Hopper"),
+    ):
+        parser.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, default=default, help=what)
     options = parser.parse_args(given)
     if options.start_from and options.vae_steps is None and options.vae_minutes is None:
         options.vae_minutes = 0.0  # another autoencoder would make the transformer's latents meaningless
@@ -50,20 +66,34 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def main(given: list[str] | None = None) -> None:
-    options = arguments(given)
+def start(options: argparse.Namespace) -> Any:
+    """The pipeline to train, and torch's settings for it."""
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cuda.enable_cudnn_sdp(options.cudnn_attention)  # see pytorch issue 196678
     if options.start_from:
         from diffusers import FluxPipeline
 
         pipe = FluxPipeline.from_pretrained(options.start_from, dtype=torch.float32)
     else:
         pipe = build()
-    run = Run(pipe.to(options.device), options)
+    for encoder in (pipe.text_encoder, pipe.text_encoder_2):
+        encoder.set_attn_implementation("eager")  # a fused kernel gains nothing at 40 tokens
+    return pipe.to(options.device)
+
+
+def main(given: list[str] | None = None) -> None:
+    options = arguments(given)
+    pipe = start(options)
+    run = Run(pipe, options)
     for stage, train in _STAGES.items():
         if run.wanted(stage):
-            train(run)
+            try:
+                train(run)
+            except Diverged as error:
+                sys.exit(f"{stage}: {error}")
+            run.milestone()
             size = save(pipe, options.out / "pipeline")
             run.say(f"{stage}: {options.out / 'pipeline'}, {size / 1e6:.2f} MB")
 

@@ -1,6 +1,6 @@
 """First stage: an autoencoder that is nearly lossless on flat shapes, and whose latents have mean 0 and deviation 1.
 
-Tensor shapes: B batch, P pixels of a side, C latent channels, h = 16 latents of a side.
+Tensor shapes: B batch, P pixels of a side, C latent channels, h = P / 4 latents of a side.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from examples.demo_model.draw import Painter
-from examples.demo_model.pipeline import PIXELS
-from examples.demo_model.schedule import Average, Schedule, set_rate
+from examples.demo_model.data import make_scenes
+from examples.demo_model.descent import Descent
+from examples.demo_model.pipeline import LATENT_SIDE
+from examples.demo_model.pool import Pool
+from examples.demo_model.watch import examine_autoencoder
 
 _PEAK_RATE = 2e-3
 _KL_WEIGHT = 2e-4  # enough to keep latents smooth; the picture comes first
-_BATCH = 256
 
 
 def loss_of(vae: torch.nn.Module, pictures: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -33,44 +34,34 @@ def loss_of(vae: torch.nn.Module, pictures: torch.Tensor, noise: torch.Tensor) -
 
 def train_vae(run: Any) -> None:
     """Train run.pipe.vae for run.budget("vae"), leave its averaged weights and the latents' scale in place."""
-    vae = run.pipe.vae.train().to(memory_format=torch.channels_last)
-    painter = Painter(PIXELS, run.device)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.99), weight_decay=0.0)
-    average = Average(vae)
-    loss_now = run.compiled(loss_of)
-    done = run.resumed("vae", vae, optimizer, average)
-    schedule = Schedule(*run.budget("vae"), warm_up=100, done=done)
-    for step, batch in enumerate(run.batches(min(_BATCH, run.batch_size), done, captions=False), done):
-        if not schedule.goes_on(step):
-            break
-        set_rate(optimizer, _PEAK_RATE * schedule.rate(step))
-        with torch.no_grad():
-            pictures = painter.draw(batch["objects"], batch["backdrops"])
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
-            random = run.generator(step)
-            shape = (len(pictures), vae.config.latent_channels, 16, 16)
-            noise = torch.randn(shape, generator=random, device=run.device)
+    vae, pool = run.pipe.vae.train(), run.once(Pool)
+    layout = torch.channels_last if run.options.channels_last else torch.contiguous_format
+    vae.to(memory_format=layout)
+
+    def loss(objects: torch.Tensor, backdrops: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        pictures = pool.draw(objects, backdrops).contiguous(memory_format=layout)
         with run.autocast():
-            loss = loss_now(vae, pictures, noise)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        average.update(step)
-        run.tell("vae", step, schedule, loss)
-        run.keep("vae", step + 1, schedule, vae, optimizer, average)
-    average.to_module()
-    run.finished("vae", schedule)
+            return loss_of(vae, pictures, noise)
+
+    descent = Descent(vae, run.options.rate * _PEAK_RATE, loss, run.options.graph)
+    for step, share, random in run.steps("vae", descent, warm_up=200):
+        which = pool.some(run.options.vae_batch_size, random)
+        shape = (len(which), vae.config.latent_channels, LATENT_SIDE, LATENT_SIDE)
+        noise = torch.randn(shape, generator=random, device=run.device)
+        descent.step(step, share, pool.scenes["objects"][which], pool.scenes["backdrops"][which], noise)
     vae.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
-    _measure_latents(run, painter)
+    _measure_latents(run)
+    if run.options.examine_seconds > 0:
+        examine_autoencoder(run)
 
 
 @torch.no_grad()
-def _measure_latents(run: Any, painter: Painter) -> None:
-    """Set the VAE's shift and scale from pictures that no step used, and say how near it comes to them."""
-    vae = run.pipe.vae
-    batch = next(iter(run.batches(min(512, run.batch_size), 10**9, captions=False)))
-    pictures = painter.draw(batch["objects"], batch["backdrops"])
+def _measure_latents(run: Any) -> None:
+    """Set the VAE's shift and scale, and say how near it comes to pictures."""
+    vae, pool = run.pipe.vae, run.once(Pool)
+    seed = run.scenes_seed() + 1_000_000  # scenes that no step used
+    scenes = make_scenes(min(512, len(pool)), seed, (run.pipe.tokenizer, run.pipe.tokenizer_2), workers=0)
+    pictures = pool.draw(scenes["objects"].to(run.device), scenes["backdrops"].to(run.device))
     latents = vae.encode(pictures).latent_dist.mode()
     vae.register_to_config(shift_factor=latents.mean().item(), scaling_factor=1 / latents.std().item())
     error = F.mse_loss(vae.decode(latents).sample.clamp(-1, 1), pictures) / 4  # of a range of 1

@@ -4,7 +4,6 @@
     process.py   the process that holds the model
     side.py      one configuration's output folder, a job's like any other
     run.py       one bench from beginning to end
-    command.py   its options, and how it ends
     tables.py    what came of it: Markdown and JSON
 
 Every configuration leaves a folder of its own that `status`, `report` and `compare` read:

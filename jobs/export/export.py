@@ -141,8 +141,9 @@ def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> C
             f"the temporary folder cannot hold the names ({error}); set TMPDIR to a larger disk"
         ) from error
     if not counts:
-        nothing = "no picture to export; `renderay report` tells what is left and what failed"
-        raise SpecError(f"where {options.where}: no picture fits" if options.where else nothing)
+        if options.where:
+            raise SpecError(f"where {options.where}: no picture fits; ask for less, or leave --where out")
+        raise SpecError("no picture to export; `renderay report` tells what is left and what failed")
     return counts
 
 

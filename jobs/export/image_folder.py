@@ -20,7 +20,6 @@ from jobs.export.target import Target
 from jobs.results.pictures import Picture
 from manifests.columns import output_name
 
-METADATA = ("jsonl", "csv", "parquet")
 _THREADS = 16  # an object store answers a write in tens of milliseconds
 _ROWS = 1000  # of metadata in memory
 

@@ -17,6 +17,7 @@ from typing import Any
 from manifests.errors import SpecError
 
 DEFAULT = "{id}-{image_index}.{format}"
+METADATA = ("jsonl", "csv", "parquet")  # extensions of the file beside the pictures
 _EXTENSIONS = {"png": ("png",), "webp": ("webp",), "jpeg": ("jpeg", "jpg")}
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"%*/:<>?\\|]')
 _MAX_BYTES = 255  # of one part of a path, on every common file system

@@ -7,10 +7,10 @@
     batches.py           the tables as one row per batch
     bootstrap.py         how sure a ratio of two sides is
     comparable.py        one run, and in what two sides differ besides what is compared
+    sides.py             which runs are which side
     compare.py           two sides compared
     picture_pairs.py     the same pictures of both, by PSNR and SSIM
     compare_tables.py    a comparison as tables       compare_html.py   as a page
-    compare_command.py   the command
     bench_file.py        the configurations that a bench left
     text_table.py        a table for a terminal and for Markdown
     report/              `renderay report`: one page about a job

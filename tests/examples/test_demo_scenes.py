@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from examples.demo_model.captions import caption
-from examples.demo_model.data import Scenes
+from examples.demo_model.data import Scenes, make_scenes
 from examples.demo_model.draw import Painter
 from examples.demo_model.layout import MAX_OBJECTS, lay_out
 from examples.demo_model.scenes import Group, Scene, sample_scene, unsaid_backdrop
@@ -77,11 +77,14 @@ def test_every_caption_fits_and_is_whole_words() -> None:
     assert t5.unk_token_id not in t5("an umbrella (open)!").input_ids
 
 
-def test_a_batch_depends_on_its_number_alone() -> None:
+def test_a_scene_depends_on_its_number_alone() -> None:
     words = caption_words()
     tokenizers = (clip_tokenizer(words), t5_tokenizer(words))
-    whole = Scenes(8, 7, range(10), tokenizers)
-    later = Scenes(8, 7, range(4, 10), tokenizers)
-    for name, tensor in whole[5].items():
-        assert torch.equal(tensor, later[1][name])
-    assert not torch.equal(whole[5]["t5_ids"], whole[6]["t5_ids"])
+    once, again = Scenes(8, 7, tokenizers), Scenes(8, 7, tokenizers)
+    later = again[5]
+    for name, tensor in [once[k] for k in range(6)][5].items():
+        assert torch.equal(tensor, later[name])
+    assert not torch.equal(once[5]["t5_ids"], once[6]["t5_ids"])
+    made = make_scenes(600, 7, tokenizers, workers=0)
+    assert {len(tensor) for tensor in made.values()} == {600}
+    assert torch.equal(made["objects"][:512], Scenes(512, 7, tokenizers)[0]["objects"])

@@ -63,9 +63,27 @@ def refusal(*arguments: str | Path) -> str:
     return done.stderr.removeprefix("renderay: ").strip()
 
 
-def test_an_unknown_option_ends_with_2(manifest: Path) -> None:
-    done = run("render", manifest, "--stepz", "4")
-    assert done.returncode == 2 and "--steps" in done.stderr
+@pytest.mark.parametrize(
+    ("arguments", "command", "reason"),
+    [
+        (["render", "m.jsonl", "--stepz", "4"], "renderay render", "--steps"),
+        (["rendr"], "renderay", "Did you mean 'render'?"),
+        (["status"], "renderay status", "missing argument 'OUT'"),
+        (["check", "m.jsonl", "--limit", "0"], "renderay check", "0 is not in the range x>=1"),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line(arguments: list[str], command: str, reason: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"{command}: ") and done.stderr.endswith(f"; see `{command} --help`\n")
+    assert reason in done.stderr
+
+
+def test_help_lists_the_commands_whole_in_the_order_of_a_job() -> None:
+    said = run("--help").stdout
+    listed = said.partition("Commands:\n")[2]
+    assert "..." not in listed and [line.split()[0] for line in listed.splitlines()] == list(cli.commands)
+    assert next(iter(cli.commands)) == "render"
 
 
 @pytest.mark.parametrize("command", ["render", "check"])

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MAX_TOKENS = 512  # of T5; a model whose tokenizer says less gets less
-DEMO_DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)  # of the model that ships inside
 _SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "tiny": {
         "transformer": {

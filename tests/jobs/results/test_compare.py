@@ -173,7 +173,7 @@ def test_batches_of_other_sizes_and_the_same_run_are_warned_of(tmp_path: Path, r
     assert compared(a, b)[0]["warnings"] == [
         "batch size: 1 on a, 4 on b; a step is of a whole batch, so compare pictures"
     ]
-    assert compared(a, a)[0]["warnings"] == [f"runs: {a} is on both sides"]
+    assert compared("--a", a, "--b", a)[0]["warnings"] == [f"runs: {a} is on both sides"]
 
 
 def test_as_little_as_possible_is_given_up_where_sides_share_no_group(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -209,6 +209,7 @@ def test_a_damaged_table_ends_in_one_line(tmp_path: Path, rng: np.random.Generat
 
 def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) -> None:
     a = write_run(tmp_path / "a", workers(rng))
+    b = write_run(tmp_path / "b", workers(rng))
     cold = write_run(tmp_path / "cold", workers(rng), warmup=True)
     for arguments, why in [
         ((a,), "needs two runs"),
@@ -217,7 +218,8 @@ def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) ->
         (("--a", a, "--a", a, "--b", a), "given twice"),
         ((a, cold), "nothing but warm-up batches"),
         ((a, str(tmp_path / "none")), "no job in it"),
-        ((a, a, "--markdown", str(Path(a) / "job.json" / "x.md")), "cannot be written"),
+        ((a, a), "given twice"),
+        ((a, b, "--markdown", str(Path(a) / "job.json" / "x.md")), "cannot be written"),
     ]:
         with pytest.raises(RenderayError, match=re.escape(why)) as raised:
             printed(*arguments)

@@ -7,37 +7,50 @@ import tempfile
 
 import click
 
-from jobs.bench.plan import make_plan
-from jobs.bench.run import run_bench
-from jobs.bench.tables import write_tables
-from jobs.results.text_table import print_tables
-from manifests.storage import locate
-
+_DTYPES = ("auto", "bfloat16", "float16", "float32")
+_FORMATS = ("png", "webp", "jpeg")
 _COMPILE = {"both": (False, True), "yes": (True,), "no": (False,)}
 
 
 @click.command()
-@click.option("--model", multiple=True, required=True, metavar="REF", help="as for render; repeatable")
+@click.option(
+    "--model",
+    multiple=True,
+    required=True,
+    metavar="REF",
+    help="hub id[@revision], folder, tiny:FAMILY or random:FAMILY; repeatable",
+)
 @click.option(
     "--attention",
     multiple=True,
     metavar="NAME,...",
-    help="backends, repeatable or with commas; the first is the baseline. all, the default: auto and every usable one",
+    help="backends, the first is the baseline; repeatable; all, the default, is auto and every usable exact one",
 )
 @click.option("--compile", "compiled", type=click.Choice([*_COMPILE]), default="both", show_default=True,
-              help="compile the model's repeated blocks, do not, or measure both")  # fmt: skip
-@click.option("--size", multiple=True, metavar="WxH", help="in pixels, repeatable; the model's own by default")
-@click.option("--batch-size", multiple=True, type=click.IntRange(1, 64), metavar="N", help="repeatable  [default: 1]")
+              metavar="both|yes|no", help="compile the model's repeated blocks, do not, or measure both")  # fmt: skip
+@click.option("--size", multiple=True, metavar="WxH", help="pixels; repeatable; the model's own by default")
+@click.option(
+    "--batch-size",
+    multiple=True,
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="pictures in one pipeline call; repeatable; 1 by default",
+)
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="denoising steps; the model's own by default")
 @click.option("--rounds", type=click.IntRange(min=2), default=5, show_default=True, metavar="N",
-              help="turns of every configuration, beside the one that warms up")  # fmt: skip
+              help="turns of every configuration, besides the one that warms up")  # fmt: skip
 @click.option(
-    "--dtype", type=click.Choice(["auto", "bfloat16", "float16", "float32"]), default="auto", show_default=True
+    "--dtype",
+    type=click.Choice(_DTYPES),
+    default="auto",
+    show_default=True,
+    metavar="|".join(_DTYPES),
+    help="type of the weights; auto is bfloat16 on GPUs and float32 on CPUs",
 )
-@click.option("--format", type=click.Choice(["png", "webp", "jpeg"]), default="png", show_default=True,
+@click.option("--format", type=click.Choice(_FORMATS), default="png", show_default=True, metavar="|".join(_FORMATS),
               help="file format of the pictures")  # fmt: skip
 @click.option("--out", metavar="URI", help="output folder; a new one in the current folder by default")
-@click.option("--json", "as_json", is_flag=True, help="print the figures as JSON instead of tables")
+@click.option("--json", "as_json", is_flag=True, help="print one JSON object")
 def bench(
     model: tuple[str, ...],
     attention: tuple[str, ...],
@@ -51,11 +64,18 @@ def bench(
     out: str | None,
     as_json: bool,
 ) -> None:
-    """Measure attention backends side by side on this machine's first GPU, or its CPU.
+    """Measure attention backends in turns on this machine.
 
-    Every model is loaded once; its configurations take turns, a batch each, round by round, so that what drifts hits
-    all alike. OUT gets a folder a configuration, which report and compare read, and the tables in bench.md.
+    It runs on the first GPU, or the CPU. Every model is loaded once; its configurations take turns, a batch each,
+    round by round, so that what drifts hits all alike. OUT gets a folder a configuration, which report and compare
+    read, and the tables in bench.md.
     """
+    from jobs.bench.plan import make_plan
+    from jobs.bench.run import run_bench
+    from jobs.bench.tables import write_tables
+    from jobs.results.text_table import print_tables
+    from manifests.storage import locate
+
     plan = make_plan(
         model, attention, size, batch_size,
         compiles=_COMPILE[compiled], steps=steps, rounds=rounds, dtype=dtype, format=format,
