@@ -54,7 +54,13 @@ def make_run(out: Path, pictures: int, files: int) -> None:
         steps |= {"step": np.tile(np.arange(STEPS_A_PICTURE, dtype=np.int32), len(chunk)), "step_ms": step_ms.ravel()}
         steps |= {name: np.tile(np.linspace(1, 0, STEPS_A_PICTURE), len(chunk)) for name in ("timestep", "sigma")}
         write(out / "steps" / f"{number:05d}.parquet", STEPS, steps, len(spread))
-    JobFile(spec={}, manifest=[], rows=pictures, extra={}, created_at=STARTED.isoformat()).write(locate(out))
+    JobFile(
+        spec={"model": SHARED["model"], "format": "png"},
+        manifest=[],
+        rows=pictures,
+        extra={},
+        created_at=STARTED.isoformat(),
+    ).write(locate(out))
 
 
 def write(path: Path, schema: pa.Schema, columns: dict[str, Any], rows: int) -> None:

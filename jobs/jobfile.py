@@ -62,6 +62,8 @@ def read_job_file(out: Location) -> JobFile | None:
             f"use the renderay that wrote it, or another --out"
         )
     try:
+        if missing := {"model", "format"} - found["spec"].keys():
+            raise KeyError(f"spec.{min(missing)}")
         found["decisions"] = {kind: Decisions(**values) for kind, values in found["decisions"].items()}
         return JobFile(**found)
     except (KeyError, TypeError, AttributeError) as error:

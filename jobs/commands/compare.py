@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from manifests.errors import SpecError
+from manifests.errors import OutputError
 
 if TYPE_CHECKING:
     from jobs.results.compare import Comparison
@@ -75,7 +74,11 @@ def _markdown(comparisons: Sequence[Comparison], pairs: Sequence[Sequence[Pictur
 
 
 def _save(path: str, text: str) -> None:
+    from manifests.storage import locate
+
+    target = locate(path)
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        target.write_bytes(text.encode())
     except OSError as error:
-        raise SpecError(f"compare: {path}: cannot be written: {error.strerror or error}") from error
+        reason = " ".join(str(error).split())[:300]
+        raise OutputError(f"{target.uri}: cannot be written: {reason}; give another file") from error

@@ -143,7 +143,7 @@ def _plan(chosen: Pictures, template: NameTemplate, options: ExportOptions) -> C
     if not counts:
         if options.where:
             raise SpecError(f"where {options.where}: no picture fits; ask for less, or leave --where out")
-        raise SpecError("no picture is rendered yet; `renderay status` tells how far the job is")
+        raise SpecError("no picture to export; `renderay report` tells what is left and what failed")
     return counts
 
 

@@ -1,6 +1,7 @@
 """After the job: reading what it left.
 
     opened.py            an output folder opened: its three tables for Arrow, pandas, Polars and DuckDB
+    views.py             the tables in DuckDB
     pictures.py          its pictures, in the order of the manifest
     installed.py         optional packages, or the line that installs them
     batches.py           the tables as one row per batch

@@ -3,13 +3,14 @@
     runs ──batches.py──> a row per batch ──groups of like batches──> bootstrap.py ──> Comparison
 
 Warm-up batches are apart. Batches are alike when model, size, steps and batch size agree; where the sides share no such
-group, the last of these is given up, then the next, and a warning says so.
+group, as few of these as possible are given up, the last first, and a warning says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -124,13 +125,14 @@ class Comparison:
 
 
 def open_run(uri: str) -> Run:
-    """A run's batches. OutputError where no job is in the folder, or nothing but warm-up."""
+    """A run's batches. OutputError where no job is in the folder, a table cannot be read or all of it is warm-up."""
     results = open_results(uri)
-    batches = read_batches(results)
+    read = read_batches(results)
+    batches = read.filter(read["step_ms"].is_valid())
     if not pc.any(pc.invert(batches["warmup"])).as_py():
-        what = "nothing but warm-up batches" if len(batches) else "no pictures"
+        what = "nothing but warm-up batches" if len(batches) else "no times" if len(read) else "no pictures"
         raise OutputError(f"{results.uri}: holds {what}, so there is nothing to compare; render more rows")
-    return Run(results.uri, results.job, batches)
+    return Run(results.uri, results.job, batches, untimed=len(read) - len(batches))
 
 
 def compare(a: Side, b: Side) -> Comparison:
@@ -179,7 +181,7 @@ def _samples(side: Side, group: dict[str, Any], metric: str, rounds: Sequence[in
 
 def _by_worker(batches: pa.Table, metric: str) -> list[Floats]:
     times = batches[metric].to_numpy()
-    workers = batches["worker_id"].combine_chunks().dictionary_encode()
+    workers = pc.fill_null(batches["worker_id"], "").combine_chunks().dictionary_encode()
     codes = workers.indices.to_numpy(zero_copy_only=False)
     return [times[codes == code] for code in range(len(workers.dictionary))]
 
@@ -194,10 +196,8 @@ def _shared_rounds(a: Side, b: Side) -> list[int]:
 
 
 def _shared_fields(a: Side, b: Side) -> tuple[str, ...]:
-    for count in range(len(GROUP), 0, -1):
-        if _keys(a, GROUP[:count]) & _keys(b, GROUP[:count]):
-            return GROUP[:count]
-    return ()
+    kept = (fields for count in range(len(GROUP), 0, -1) for fields in combinations(GROUP, count))
+    return next((fields for fields in kept if _keys(a, fields) & _keys(b, fields)), ())
 
 
 def _keys(side: Side, fields: tuple[str, ...]) -> set[tuple[Any, ...]]:

@@ -33,7 +33,7 @@ def _metric_table(metric: str, comparisons: Sequence[Comparison]) -> TextTable:
 
 def _place(line: Line) -> tuple[str, str, str, str]:
     model, width, height, steps, batch = (str(line.group.get(name, "several")) for name in GROUP)
-    return model, f"{width}x{height}" if width != "several" else width, steps, batch
+    return model, "several" if "several" in (width, height) else f"{width}x{height}", steps, batch
 
 
 def _figures(line: Line, scale: float) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """An output folder opened for reading: `Results`, its three tables, and its pictures.
 
-Everything reads the same files in the same way: published Parquet through pyarrow datasets, on any filesystem that
+Everything reads the same published Parquet, as pyarrow datasets or as DuckDB's views of them, on any filesystem that
 `locate` knows, columns and row groups that are not asked for left where they are.
 """
 
@@ -19,6 +19,7 @@ import pyarrow.dataset as ds
 from jobs.jobfile import JobFile, read_job_file
 from jobs.results.installed import need
 from jobs.results.pictures import Part, Picture, Pictures
+from jobs.results.views import add_views, relation
 from manifests.errors import OutputError
 from manifests.schemas import TABLES, table_schema
 from manifests.storage import Location, locate
@@ -66,7 +67,7 @@ class ResultTable:
 
     def duckdb(self) -> duckdb.DuckDBPyRelation:
         """The rows as a DuckDB relation. Needs DuckDB."""
-        return need("duckdb", f"{self.name}.duckdb()").from_arrow(self.dataset)
+        return relation(need("duckdb", f"{self.name}.duckdb()"), self.dataset)
 
 
 @dataclass(frozen=True, repr=False)
@@ -130,8 +131,7 @@ class Results:
         """
         connection = need("duckdb", "sql()").connect()
         for prefix, results in {"": self, **{f"{name}_": other for name, other in others.items()}}.items():
-            for name, dataset in results._datasets().items():
-                connection.register(f"{prefix}{name}", dataset)
+            add_views(connection, {f"{prefix}{name}": dataset for name, dataset in results._datasets().items()})
         return connection.sql(query)
 
     def _datasets(self) -> dict[str, ds.Dataset]:

@@ -18,6 +18,7 @@ from jobs.results.compare import Comparison
 from jobs.results.installed import need
 from jobs.results.opened import open_results
 from jobs.results.text_table import TextTable, digits
+from manifests.errors import OutputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +65,7 @@ class PicturePair:
 def pair_pictures(comparison: Comparison, count: int) -> list[PicturePair]:
     """At most `count` pictures with the same id and image index in the first run of both sides, evenly spread.
 
-    SpecError where scikit-image is missing.
+    SpecError where scikit-image is missing, OutputError where a picture cannot be decoded.
     """
     need("skimage", "compare --pictures")
     sides = [open_results(side.runs[0].uri).images for side in (comparison.a, comparison.b)]
@@ -107,7 +108,7 @@ def _read(images: Any, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int
 
 
 def _pair(comparison: Comparison, a: dict[str, Any], b: dict[str, Any]) -> PicturePair:
-    pictures = [_open(row["image"]["bytes"]) for row in (a, b)]
+    pictures = [_open(row, side.runs[0].uri) for row, side in ((a, comparison.a), (b, comparison.b))]
     pixels = [np.asarray(picture) for picture in pictures]
     alike = pixels[0].shape == pixels[1].shape
     identical = alike and np.array_equal(pixels[0], pixels[1])
@@ -140,10 +141,15 @@ def _ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     return float(structural_similarity(a, b, channel_axis=2, data_range=255))
 
 
-def _open(data: bytes) -> Image:
+def _open(row: dict[str, Any], uri: str) -> Image:
     from PIL import Image
 
-    return Image.open(BytesIO(data)).convert("RGB")
+    try:
+        return Image.open(BytesIO(row["image"]["bytes"])).convert("RGB")
+    except (OSError, TypeError, ValueError) as error:
+        raise OutputError(
+            f"{uri}: picture {row['image_index']} of {row['id']!r} cannot be decoded; --pictures 0 compares times alone"
+        ) from error
 
 
 def _small(picture: Image) -> str:

@@ -22,6 +22,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from jobs.results.installed import need
+from jobs.results.views import add_views
 from manifests.errors import OutputError, SpecError
 
 if TYPE_CHECKING:
@@ -157,8 +158,7 @@ class _Filter:
         self._duckdb = need("duckdb", f"the condition {where}")
         self._connection = self._duckdb.connect()
         self._where = where
-        for name, dataset in tables.items():
-            self._connection.register(name, dataset)
+        add_views(self._connection, tables)
         self.rows(schema.empty_table())  # a wrong condition is found before anything is done
 
     def rows(self, table: pa.Table) -> list[int]:

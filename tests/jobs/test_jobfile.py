@@ -190,3 +190,15 @@ def test_a_limit_beyond_the_manifest_takes_it_all_and_an_empty_one_is_refused(tm
     assert opened(tmp_path, write_jsonl(tmp_path / "m.jsonl", [{"prompt": "a"}]), limit=9).rows == 1
     with pytest.raises(ManifestError, match="no row"):
         opened(tmp_path, write_jsonl(tmp_path / "e.jsonl", []))
+
+
+@pytest.mark.parametrize("missing", ["model", "format"])
+def test_a_job_file_without_what_every_reader_needs_is_damaged(tmp_path: Path, missing: str) -> None:
+    job = opened(tmp_path, write_jsonl(tmp_path / "m.jsonl", [{"prompt": "a"}]))
+    job.adopt(worker_facts(), DECISIONS)
+    path = tmp_path / "out" / "job.json"
+    found = json.loads(path.read_text())
+    del found["spec"][missing]
+    path.write_text(json.dumps(found))
+    with pytest.raises(OutputError, match=rf"damaged \('spec.{missing}'\)"):
+        read_job_file(locate(tmp_path / "out"))

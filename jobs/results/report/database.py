@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import duckdb
 
 from jobs.results.opened import Results
+from jobs.results.views import add_views
 from manifests.schemas import TABLES
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
@@ -24,22 +25,26 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 _SHAPE = "width, height, steps, n_references, batch_size, attention_backend, compiled, gpu"
 
+# a time that is missing or not a number counts as none
+_FINITE = "create temp macro finite(x) as if(isfinite(x), x, 0)"
+
 _PICTURES = """
 create temp table pictures as
 select
-    id, ordinal, image_index, batch_id, lease_id, worker_id, node, gpu, gpu_uuid, peak_gib, warmup, attempt, seed,
+    id, ordinal, image_index, batch_id, lease_id, coalesce(worker_id, 'unknown') as worker_id, node, gpu, gpu_uuid,
+    nullif(finite(peak_gib), 0) as peak_gib, warmup, attempt, seed,
     width, height, steps, coalesce(len(reference_images), 0) as n_references,
     batch_size, attention_backend, compiled,
     epoch_us(started_at) / 1e6 as began,
-    coalesce(text_encode_ms, 0) as batch_text_ms,
-    coalesce(prepare_ms, 0) + coalesce(denoise_ms, 0) + coalesce(decode_ms, 0) as batch_call_ms,
-    coalesce(text_encode_ms, 0) / batch_size as text_ms,
-    coalesce(prepare_ms, 0) / batch_size as prepare_ms,
-    coalesce(denoise_ms, 0) / batch_size as denoise_ms,
-    coalesce(decode_ms, 0) / batch_size as decode_ms,
+    finite(text_encode_ms) as batch_text_ms,
+    finite(prepare_ms) + finite(denoise_ms) + finite(decode_ms) as batch_call_ms,
+    finite(text_encode_ms) / batch_size as text_ms,
+    finite(prepare_ms) / batch_size as prepare_ms,
+    finite(denoise_ms) / batch_size as denoise_ms,
+    finite(decode_ms) / batch_size as decode_ms,
     (batch_text_ms + batch_call_ms) / batch_size as picture_ms,
-    coalesce(image_encode_ms, 0) as image_encode_ms,
-    coalesce(queue_ms, 0) as queue_ms
+    finite(image_encode_ms) as image_encode_ms,
+    finite(queue_ms) as queue_ms
 from images
 """
 
@@ -70,9 +75,9 @@ def open_database(results: Results) -> Connection:
     connection = duckdb.connect(
         config={"temp_directory": tempfile.gettempdir()}
     )  # else it spills into the user's folder
-    for table in TABLES:
-        connection.register(table, getattr(results, table).dataset)
+    add_views(connection, {table: getattr(results, table).dataset for table in TABLES})
     same = " and ".join(f"p.{name} is not distinct from s.{name}" for name in _SHAPE.split(", "))
+    connection.execute(_FINITE)
     connection.execute(_PICTURES)
     connection.execute(_BATCHES)
     connection.execute(_SHAPES)

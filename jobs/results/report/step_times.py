@@ -59,7 +59,7 @@ def step_charts(connection: Connection, shapes: Sequence[Shape]) -> list[StepCha
         select p.shape, s.step, count(*) as pictures,
             quantile_cont(s.step_ms / s.batch_size, {list(QUANTILES)}) as ms
         from steps s join measured p on s.id = p.id and s.image_index = p.image_index
-        where p.shape <= ? group by all order by p.shape, s.step
+        where p.shape <= ? and isfinite(s.step_ms) group by all order by p.shape, s.step
         """,
         _CHARTS,
     )

@@ -10,6 +10,7 @@ from jobs.results.report import PICTURES
 from jobs.results.report.build import build
 from jobs.results.report.page import render_page
 from jobs.results.report.terminal import summary
+from jobs.results.views import unreadable
 from manifests.errors import OutputError
 from manifests.storage import locate
 
@@ -19,22 +20,17 @@ NAME = "report.html"
 def write_report(out: str, to: str | None = None, pictures: int = PICTURES) -> str:
     """Write the report of the job in `out` to OUT/report.html, or to the file `to`; returns the terminal summary.
 
-    OutputError where no job is in `out` a table is damaged or the page cannot be written.
+    OutputError where no job is in `out`, a table is damaged or the page cannot be written.
     """
     results = open_results(out)
     target = locate(to) if to else results.location / NAME
     try:
         report = build(results, pictures)
     except (pa.ArrowException, duckdb.Error, OSError) as error:
-        raise OutputError(
-            f"{results.uri}: a table cannot be read: {_one_line(error)}; the same render command mends it"
-        ) from error
+        raise unreadable(results.uri, error) from error
     try:
         target.write_bytes(render_page(report).encode())
     except OSError as error:
-        raise OutputError(f"{target.uri}: cannot be written: {_one_line(error)}; give another --to") from error
+        reason = " ".join(str(error).split())[:300]
+        raise OutputError(f"{target.uri}: cannot be written: {reason}; give another --to") from error
     return summary(report, target.uri)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -22,9 +22,10 @@ from PIL import Image
 
 from jobs.cli import cli
 from jobs.export.export import ExportOptions, export
-from manifests.errors import RenderayError
+from manifests.errors import RenderayError, SpecError
 from manifests.storage import locate
 from tests.conftest import read_table, run, write_jsonl
+from tests.jobs.results.made import error, make_out
 
 LONG = "an owl " * 60
 ROWS: list[dict[str, Any]] = [
@@ -241,3 +242,10 @@ def test_the_order_is_the_manifests_whatever_order_files_have(out: Path, tmp_pat
     assert [(line["ordinal"], line["image_index"]) for line in lines] == [(0, 0), (0, 1), (1, 0), (2, 0)]
     for line in lines:
         assert hashlib.sha256((tmp_path / "x" / line["file_name"]).read_bytes()).hexdigest() == line["sha256"]
+
+
+def test_a_job_of_errors_alone_has_nothing_to_export(tmp_path: Path) -> None:
+    make_out(locate(tmp_path / "out"), errors=[error(0, "bad")])
+    with pytest.raises(SpecError, match="no picture to export; `renderay report` tells"):
+        export(tmp_path / "out", tmp_path / "to", ExportOptions())
+    assert not (tmp_path / "to").exists()

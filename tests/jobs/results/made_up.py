@@ -72,7 +72,7 @@ def write_run(
         pq.write_table(pa.Table.from_pylist(known, schema=schema), out / table / "part.parquet")
     facts = worker_facts(GPU, **({"versions": versions} if versions else {}))
     JobFile(
-        {"model": "tiny:flux.1-dev"}, [], len(images), extra, NOW.isoformat(), device="cuda",
+        {"model": "tiny:flux.1-dev", "format": "png"}, [], len(images), extra, NOW.isoformat(), device="cuda",
         model=describe_model(facts), hardware=[asdict(facts.hardware)], decisions={GPU: DECISIONS},
     ).write(locate(out))  # fmt: skip
     return str(out)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.fs as pafs
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from jobs.cli import cli
-from manifests.errors import RenderayError
+from manifests.errors import OutputError, RenderayError
+from manifests.storage import locate
 from tests.conftest import run
 from tests.jobs.results.made_up import batch_times, write_run
 
@@ -151,6 +153,60 @@ def test_pairs_of_pictures_are_measured_and_shown(tmp_path: Path, rng: np.random
     assert "| tiny:flux.1-dev | 64x64 |" in text.read_text()
 
 
+def test_times_that_are_none_are_left_out_and_told(tmp_path: Path, rng: np.random.Generator) -> None:
+    times = batch_times(rng)
+    a = write_run(tmp_path / "a", [times])
+    holes = times.copy()
+    holes[[2, 5, 7, 9]] = np.nan, np.inf, 0, -1
+    b = write_run(tmp_path / "b", [holes], worker_id=None)
+    for line in compared(a, b):
+        assert (line["a_batches"], line["b_batches"]) == (24, 20) and np.isfinite(line["speedup"])
+        assert line["warnings"] == [f"times: missing or not above zero in 4 batches of {b}, which are left out"]
+    assert compared(a, b)[1]["b"] == pytest.approx(np.median(np.delete(holes, [2, 5, 7, 9])))
+    assert printed(a, b, "--html", tmp_path / "page.html", "--pictures", "0")
+    with pytest.raises(OutputError, match=r"picture 0 of 'r0-0-0' cannot be decoded; --pictures 0"):
+        printed(a, b, "--pictures", "1")
+
+
+def test_batches_of_other_sizes_and_the_same_run_are_warned_of(tmp_path: Path, rng: np.random.Generator) -> None:
+    a, b = write_run(tmp_path / "a", workers(rng)), write_run(tmp_path / "b", workers(rng), batch_size=4)
+    assert compared(a, b)[0]["warnings"] == [
+        "batch size: 1 on a, 4 on b; a step is of a whole batch, so compare pictures"
+    ]
+    assert compared("--a", a, "--b", a)[0]["warnings"] == [f"runs: {a} is on both sides"]
+
+
+def test_as_little_as_possible_is_given_up_where_sides_share_no_group(tmp_path: Path, rng: np.random.Generator) -> None:
+    a = write_run(tmp_path / "a", workers(rng))
+    fields = ("width", "height", "steps", "batch_size")
+    for name, given_up in (("steps", "steps"), ("width", "width"), ("model", "model")):
+        b = write_run(tmp_path / name, workers(rng), **{name: "x/y" if name == "model" else 8})
+        line = compared(a, b)[0]
+        assert [field for field in ("model", *fields) if line[field] is None] == [given_up]
+    assert " several " in printed(a, b)
+
+
+def test_a_bucket_is_read_as_a_folder(tmp_path: Path, rng: np.random.Generator, s3: str) -> None:
+    a, b = (Path(write_run(tmp_path / name, workers(rng))) for name in "ab")
+    remote, _ = pafs.FileSystem.from_uri(s3)
+    pafs.copy_files(str(b), f"{s3.removeprefix('s3://')}/b", destination_filesystem=remote)
+    printed(a, b, "--html", f"{s3}/pages/page.html", "--pictures", "0")
+    assert (locate(s3) / "pages" / "page.html").read_bytes().startswith(b"<!doctype html>")
+    skipped = {"b_runs_at"}
+    here, there = compared(a, b), compared(a, f"{s3}/b")
+    assert [{k: v for k, v in line.items() if k not in skipped} for line in here] == [
+        {k: v for k, v in line.items() if k not in skipped} for line in there
+    ]
+
+
+def test_a_damaged_table_ends_in_one_line(tmp_path: Path, rng: np.random.Generator) -> None:
+    a, b = write_run(tmp_path / "a", workers(rng)), write_run(tmp_path / "b", workers(rng))
+    part = Path(b, "steps", "part.parquet")
+    part.write_bytes(part.read_bytes()[:500])
+    with pytest.raises(OutputError, match=r"a table cannot be read: [^\n]*part\.parquet"):
+        printed(a, b)
+
+
 def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) -> None:
     a = write_run(tmp_path / "a", workers(rng))
     b = write_run(tmp_path / "b", workers(rng))
@@ -163,7 +219,7 @@ def test_wrong_uses_end_in_one_line(tmp_path: Path, rng: np.random.Generator) ->
         ((a, cold), "nothing but warm-up batches"),
         ((a, str(tmp_path / "none")), "no job in it"),
         ((a, a), "given twice"),
-        ((a, b, "--markdown", str(tmp_path / "no" / "x.md")), "cannot be written"),
+        ((a, b, "--markdown", str(Path(a) / "job.json" / "x.md")), "cannot be written"),
     ]:
         with pytest.raises(RenderayError, match=re.escape(why)) as raised:
             printed(*arguments)

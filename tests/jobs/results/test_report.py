@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,17 @@ def test_columns_named_like_ours_are_kept_apart(tmp_path: Path) -> None:
     (card,) = report_on(tmp_path, [row], extra=extra).pictures
     assert (card.seed, card.values["Seed"], card.values["size"], card.values["ID"]) == (0, "abc", "large", "mine")
     assert card.thumbnail is not None and card.thumbnail.startswith("data:image/webp")
+
+
+@pytest.mark.parametrize("wrong", [None, float("nan"), float("inf")])
+def test_times_that_are_no_numbers_count_as_none(tmp_path: Path, wrong: float | None) -> None:
+    rows = [picture(k, 11.0 * k, peak_gib=wrong) for k in range(5)]
+    rows[2] |= {"queue_ms": wrong, "decode_ms": wrong, "worker_id": None}
+    make_out(locate(tmp_path), rows)
+    assert "picture    11.0 s median" in write_report(str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    cards = json.loads(page.partition('id="cards">')[2].partition("</script>")[0], parse_constant=pytest.fail)
+    assert [card["ms"] for card in cards] == [11000, 11000, 8000, 11000, 11000]
 
 
 def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
