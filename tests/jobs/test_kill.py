@@ -19,7 +19,7 @@ from tests.conftest import (
     write_jsonl,
 )
 
-ROWS = 160
+ROWS = 200
 
 
 def test_killed_three_times_and_resumed_equals_an_undisturbed_run(
@@ -27,7 +27,18 @@ def test_killed_three_times_and_resumed_equals_an_undisturbed_run(
 ) -> None:
     rows = [{"id": f"r{k}", "prompt": f"picture number {k}", "num_images": 1 + (k % 40 == 7)} for k in range(ROWS)]
     manifest = write_jsonl(tmp_path / "m.jsonl", rows)
-    job = ["render", manifest, "--model", "tiny:flux.1-dev", "--lease-seconds", "1", "--batch-size", "2"]
+    job = [
+        "render",
+        manifest,
+        "--model",
+        "tiny:flux.1-dev",
+        "--lease-seconds",
+        "1",
+        "--batch-size",
+        "2",
+        "--steps",
+        "16",
+    ]
     pictures = {f"r{k}": 1 + (k % 40 == 7) for k in range(ROWS)}
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "killed"
 
