@@ -54,8 +54,9 @@ def saved_weights(folder: str, dtype: torch.dtype, quantized: Mapping[str, str])
     weighed: dict[str, float] = {}
     index = json.loads((Path(folder) / "model_index.json").read_bytes())
     for part in (Path(folder) / name for name in component_names(index)):
+        as_saved = _is_saved_quantized(part)
         sizes = [
-            _loaded_bytes(kind, shape, dtype.itemsize, part.name in quantized, _is_saved_quantized(part))
+            _loaded_bytes(kind, shape, dtype.itemsize, part.name in quantized, as_saved)
             for file in _weight_files(part)
             for kind, shape in _tensors(file)
         ]
