@@ -14,7 +14,7 @@ import attention
 import manifests
 import workers
 from jobs.spec import JobSpec
-from manifests.errors import SpecError
+from manifests.errors import SpecError, one_line
 
 _OBJECT_STORE_BYTES = 256 << 20  # leases and summaries pass through it, never pixels
 _CONNECT_SECONDS = 10.0
@@ -64,7 +64,7 @@ def connected(spec: JobSpec) -> Iterator[Resources]:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = spec.address or "on this machine"
-        raise SpecError(f"Ray {where}: cannot be reached: {' '.join(str(error).split())[:300]}") from error
+        raise SpecError(f"Ray {where}: cannot be reached: {one_line(error, 300)}") from error
     try:
         yield _resources(spec, ray.cluster_resources())
     finally:

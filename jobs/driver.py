@@ -21,7 +21,7 @@ from jobs.planner import GivenUp, LeasePlanner
 from jobs.pool import Event, Member, WorkerPool
 from jobs.publish import Publisher
 from jobs.sizing import LeaseSizer
-from manifests.errors import AttentionError, JobStopped, ModelError
+from manifests.errors import AttentionError, JobStopped, ModelError, one_line
 from manifests.plan import Lease, shape_of
 from manifests.row import BadRow, Row
 from manifests.schemas import TABLES
@@ -150,11 +150,11 @@ class Driver:
         if member.leases and is_full(cause):
             raise cause  # a new worker could write no more than this one
         if member.leases and not isinstance(cause, OSError):
-            self._bury(member, _one_line(error))
+            self._bury(member, one_line(error, 500))
             return
         # no row is at fault: the worker died while loading, or could not write
         self._barren_deaths += 1
-        reason = _one_line(cause)
+        reason = one_line(cause, 500)
         log.warning("%s failed: %s", member.worker_id, reason)
         if self._barren_deaths >= _MAX_BARREN_DEATHS:
             what = "write its pictures" if member.leases else "load the model"
@@ -247,11 +247,6 @@ def _given_up_record(given_up: GivenUp) -> dict[str, Any]:
         "worker_id": None,
         "node": socket.gethostname(),
     }
-
-
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines)[:500] or type(error).__name__
 
 
 def _now() -> datetime:

@@ -14,7 +14,7 @@ import click
 import yaml
 
 from jobs.spec import JobSpec
-from manifests.errors import SpecError
+from manifests.errors import SpecError, one_line
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 _NAMED_METAVARS = {
@@ -97,7 +97,7 @@ def read_config(path: str) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"config {path}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"config {path}: not YAML: {' '.join(str(error).split())}") from error
+        raise SpecError(f"config {path}: not YAML: {one_line(error)}") from error
     if not isinstance(found, dict):
         raise SpecError(f"config {path}: must map option names to values, like `steps: 28`")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}

@@ -26,7 +26,7 @@ from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.spec import JobSpec
-from manifests.errors import JobStopped, OutputError
+from manifests.errors import JobStopped, OutputError, one_line
 from workers.logs import log_to
 from workers.pipelines import LoadOptions
 from workers.settings import WorkerSettings
@@ -71,9 +71,9 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         lock.acquire()
         log_file = log_to(job.out / "_logs" / f"{run_id}-driver.log")
     except OSError as error:
-        reason = " ".join(str(error).split())[:300]
         if job.ledger.rows is not None:  # it could be written once
-            raise JobStopped(f"stopped: {job.out.uri}: {reason}; mend that, and the same command resumes") from error
+            raise _stopped(job, error) from error
+        reason = one_line(error, 300)
         raise OutputError(f"{job.out.uri}: cannot be written: {reason}; give an --out that can be") from error
     commits = CommitLog(job.out, run_id)
     try:
@@ -92,8 +92,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         return _summary(job, before, began)
     except OSError as error:
         log.exception("the run ended early")
-        reason = " ".join(str(error).split())[:300]
-        raise JobStopped(f"stopped: {job.out.uri}: {reason}; mend that, and the same command resumes") from error
+        raise _stopped(job, error) from error
     except BaseException as error:
         log.exception("the run ended early: %s", error)
         raise
@@ -102,6 +101,10 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         with contextlib.suppress(OSError):  # a full disk has been reported already
             lock.release()
         log_file.close()
+
+
+def _stopped(job: RenderJob, error: OSError) -> JobStopped:
+    return JobStopped(f"stopped: {job.out.uri}: {one_line(error, 300)}; mend that, and the same command resumes")
 
 
 def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any) -> None:

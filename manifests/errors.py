@@ -54,3 +54,8 @@ class JobStopped(RenderayError):
     """The job ended before its last row; the same command resumes it."""
 
     exit_code = 1
+
+
+def one_line(error: BaseException, limit: int | None = None) -> str:
+    """An error's text without line breaks, at most `limit` characters of it; its type's name where it has none."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from manifests.errors import ManifestError
+from manifests.errors import ManifestError, one_line
 from manifests.storage import Location, locate
 
 _FORMATS = {
@@ -90,11 +90,6 @@ def same_manifest(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, A
         return [(entry["uri"].rpartition("/")[2], entry["bytes"], entry["blake2b"]) for entry in entries]
 
     return identity(old) == identity(new)
-
-
-def one_line(error: BaseException) -> str:
-    """The error's text without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def array_error(uri: str) -> ManifestError:

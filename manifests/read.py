@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json
 
-from manifests.errors import ManifestError
-from manifests.files import ManifestFile, array_error, one_line
+from manifests.errors import ManifestError, one_line
+from manifests.files import ManifestFile, array_error
 from manifests.storage import Location
 
 _CHUNK_BYTES = 1 << 20

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from manifests.errors import RenderayError, SpecError
+from manifests.errors import RenderayError, SpecError, one_line
 
 _NATIVE_SCHEMES = ("s3", "gs", "gcs")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
@@ -126,7 +126,7 @@ def locate(uri: str | os.PathLike[str]) -> Location:
     except RenderayError:
         raise
     except (ValueError, TypeError, OSError, ImportError, pa.ArrowException) as error:
-        raise SpecError(f"{text}: cannot be opened: {' '.join(str(error).split())}") from error
+        raise SpecError(f"{text}: cannot be opened: {one_line(error)}") from error
     return Location(fs, path.rstrip("/"), text.rstrip("/"))
 
 

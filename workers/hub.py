@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from manifests.errors import ModelError
+from manifests.errors import ModelError, one_line
 from workers.reference import ModelReference
 
 _SECONDS = 10.0
@@ -29,7 +29,7 @@ def ask_hub(reference: ModelReference) -> bool:
         if not isinstance(cached, str):
             raise ModelError(
                 f"model {reference.text}: not in the cache here, and the hub cannot be reached "
-                f"({' '.join(str(error).split())[:200]}); give a folder, or connect to the network"
+                f"({one_line(error, 200)}); give a folder, or connect to the network"
             ) from error
         return False
     return True

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from attention import BACKENDS
-from manifests.errors import ModelError, RenderayError
+from manifests.errors import ModelError, RenderayError, one_line
 from manifests.fields import RESERVED_PARAMS
 from workers.families import Family, family_of
 from workers.families.base import Defaults
@@ -108,7 +108,7 @@ def load_model(text: str, device: str, dtype: str, options: LoadOptions | None =
 
 
 def _cannot_load(text: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:600]
+    reason = one_line(error, 600)
     remedy = ""
     if "trust_remote_code" in reason:
         remedy = "; --trust-remote-code runs the repository's own code"

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from attention import BACKENDS
+from manifests.errors import one_line
 from manifests.row import BadRow, Row
 from manifests.schemas import STEPS, extra_names
 from manifests.survey import cast_extra
@@ -142,7 +143,7 @@ def failure_record(
         "field": field,
         "stage": stage,
         "error_type": type(error).__name__,
-        "message": " ".join(str(error).split()) or type(error).__name__,
+        "message": one_line(error),
         "traceback": "".join(traceback.format_exception(error)),
         "attempts": attempts,
         "worker_id": worker_id,

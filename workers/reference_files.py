@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from manifests.errors import RenderayError
+from manifests.errors import RenderayError, one_line
 from manifests.row import ImageRef
 from manifests.storage import locate
 
@@ -140,7 +140,7 @@ def _request(uri: str) -> Request:
 def _classify(error: Exception, uri: str) -> Exception:
     """What a reader raised, as a failure that is final or one that may pass."""
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
-    text = " ".join(str(cause).split())[:300]
+    text = one_line(cause, 300)
     if without_credentials(uri) != uri:
         text = ""  # it may quote them
     reason = f"{type(cause).__name__}: {text}".rstrip(": ")

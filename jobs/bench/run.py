@@ -17,7 +17,7 @@ from jobs.bench.process import BenchProcess, ProcessDied
 from jobs.bench.side import BenchSide, write_rows
 from jobs.commits import new_run_id
 from jobs.results.bench_file import BenchEntry, BenchFile
-from manifests.errors import AttentionError, OutputError, RenderayError
+from manifests.errors import AttentionError, OutputError, RenderayError, one_line
 from manifests.row import Row
 from manifests.storage import Location, locate
 from workers.reference import parse_model
@@ -161,7 +161,7 @@ class _ModelTurns:
             except ProcessDied:
                 raise
             except Exception as error:  # what it is about a configuration that does not work is for its own line
-                self.fail(entry, " ".join(str(error).split())[:300])
+                self.fail(entry, one_line(error, 300))
         return rows
 
     def _take(self, process: BenchProcess, entry: BenchEntry, rows: list[Row]) -> bool:

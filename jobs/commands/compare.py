@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from manifests.errors import OutputError
+from manifests.errors import OutputError, one_line
 
 if TYPE_CHECKING:
     from jobs.results.compare import Comparison
@@ -80,5 +80,5 @@ def _save(path: str, text: str) -> None:
     try:
         target.write_bytes(text.encode())
     except OSError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise OutputError(f"{target.uri}: cannot be written: {reason}; give another file") from error

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from jobs.results.installed import need
 from jobs.results.views import add_views
-from manifests.errors import OutputError, SpecError
+from manifests.errors import OutputError, SpecError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,4 +174,4 @@ class _Filter:
 
 
 def _unreadable(uri: str, error: Exception) -> OutputError:
-    return OutputError(f"{uri}/images: cannot be read: {' '.join(str(error).split())[:300]}")
+    return OutputError(f"{uri}/images: cannot be read: {one_line(error, 300)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.dataset as ds
 import pyarrow.fs as pafs
 
-from manifests.errors import OutputError
+from manifests.errors import OutputError, one_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +44,7 @@ def add_pass(connection: duckdb.DuckDBPyConnection, name: str, dataset: ds.Datas
 
 def unreadable(uri: str, error: Exception) -> OutputError:
     """What to tell where a table of the job at `uri` is damaged or cannot be reached."""
-    reason = " ".join(str(error).split())[:300]
+    reason = one_line(error, 300)
     return OutputError(f"{uri}: a table cannot be read: {reason}; the same render command mends it")
 
 

@@ -11,7 +11,7 @@ from jobs.results.report.build import build
 from jobs.results.report.page import render_page
 from jobs.results.report.terminal import summary
 from jobs.results.views import unreadable
-from manifests.errors import OutputError
+from manifests.errors import OutputError, one_line
 from manifests.storage import locate
 
 NAME = "report.html"
@@ -31,6 +31,6 @@ def write_report(out: str, to: str | None = None, pictures: int = PICTURES) -> s
     try:
         target.write_bytes(render_page(report).encode())
     except OSError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise OutputError(f"{target.uri}: cannot be written: {reason}; give another --to") from error
     return summary(report, target.uri)
