@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from examples.demo_model.descent import Descent
 from examples.demo_model.pipeline import PACKED_SIDE, trained_parts
 from examples.demo_model.pool import Pool
+from examples.demo_model.words import MAX_TOKENS
 
 _PEAK_RATE = 1e-3
 _WITHOUT_CAPTION = 0.1  # share that learns the unconditional flow, which guidance needs
@@ -32,6 +33,10 @@ class Velocity:
         self.parts, self.run = parts, run
         device = torch.device(run.device)
         self.image_ids = FluxPipeline._prepare_latent_image_ids(1, PACKED_SIDE, PACKED_SIDE, device, torch.float32)
+        # transformers makes masks of its own from numbers on the CPU, which a CUDA graph cannot hold
+        self.everything = torch.zeros(1, 1, MAX_TOKENS, MAX_TOKENS, device=device)
+        later = torch.full_like(self.everything[0, 0], torch.finfo(torch.float32).min)
+        self.causal = self.everything + later.triu(1)
         if run.options.compile:
             parts["transformer"].compile_repeated_blocks(dynamic=False)
 
@@ -43,8 +48,8 @@ class Velocity:
         sigma: torch.Tensor,
         guidance: torch.Tensor,
     ) -> torch.Tensor:
-        pooled = self.parts["text_encoder"](clip_ids).pooler_output
-        text = self.parts["text_encoder_2"](t5_ids)[0]
+        pooled = self.parts["text_encoder"](clip_ids, attention_mask=self.causal).pooler_output
+        text = self.parts["text_encoder_2"](t5_ids, attention_mask=self.everything)[0]
         with self.run.autocast():
             flow = self.parts["transformer"](
                 hidden_states=x,

@@ -24,7 +24,7 @@ from examples.demo_model.pipeline import build, save
 from examples.demo_model.run import Run
 from examples.demo_model.train_vae import train_vae
 
-_VAE_MINUTES = 2.0
+_VAE_MINUTES = 2.8
 _STAGES = {"vae": train_vae, "flow": train_flow, "guidance": distil}
 
 
@@ -32,16 +32,16 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
-    for stage, minutes in (("vae", None), ("flow", 4.3), ("guidance", 0.9)):
+    for stage, minutes in (("vae", None), ("flow", 10.0), ("guidance", 1.2)):
         parser.add_argument(
             f"--{stage}-minutes", type=float, default=minutes, help="without examinations; 0 leaves the stage out"
         )
         parser.add_argument(f"--{stage}-steps", type=int, help="exactly so many, whatever the time")
     parser.add_argument(
-        "--scenes", type=int, default=400_000, help="to train on, made at the start and kept on the device"
+        "--scenes", type=int, default=300_000, help="to train on, made at the start and kept on the device"
     )
-    parser.add_argument("--batch-size", type=int, default=384, help="pictures a step of flow and guidance")
-    parser.add_argument("--vae-batch-size", type=int, default=128, help="pictures a step of the autoencoder")
+    parser.add_argument("--batch-size", type=int, default=256, help="pictures a step of flow and guidance")
+    parser.add_argument("--vae-batch-size", type=int, default=64, help="pictures a step of the autoencoder")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the peak learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
