@@ -15,6 +15,7 @@ from typing import Any
 from attention import BACKENDS
 from manifests.errors import ModelError, RenderayError, one_line
 from manifests.fields import RESERVED_PARAMS
+from workers import demo
 from workers.families import Family, family_of
 from workers.families.base import Defaults
 from workers.fingerprint import fingerprint_quantized
@@ -133,7 +134,7 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
         pipeline=type(pipe).__name__,
         family=family.name or None,
         dtype=dtype,
-        defaults=family.tiny_defaults if reference.kind == "tiny" else family.defaults,
+        defaults={"tiny": family.tiny_defaults, "demo": demo.DEFAULTS}.get(reference.kind, family.defaults),
         size_multiple=family.size_multiple(pipe),
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
         columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),

@@ -1,5 +1,6 @@
 """What `--model` may say, told apart without loading anything.
 
+demo              the small model that ships inside
 tiny:FAMILY       random weights at toy size, for tests and for trying a manifest
 random:FAMILY     random weights at full size, made on the device, for planning and comparing
 FOLDER            a diffusers pipeline saved on disk
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from manifests.errors import ModelError
+from workers import demo
 from workers.families import FAMILIES
 
 _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
@@ -22,16 +24,18 @@ _HUB_ID = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>[\w./-]+))?")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A parsed `--model`: `name` is a family (tiny, random), a folder's absolute path or a hub id."""
+    """A parsed `--model`: `name` is a family (tiny, random), a folder's absolute path (folder, demo) or a hub id."""
 
     text: str
-    kind: Literal["tiny", "random", "folder", "hub"]
+    kind: Literal["demo", "tiny", "random", "folder", "hub"]
     name: str
     revision: str | None = None
 
 
 def parse_model(text: str) -> ModelReference:
     """Tell the kinds of model apart. ModelError where the text is none of them, or a folder without a pipeline."""
+    if text == "demo":
+        return ModelReference(text, "demo", str(demo.FOLDER))
     kind, separator, rest = text.partition(":")
     if separator and kind in ("tiny", "random"):
         if rest not in FAMILIES:
@@ -48,5 +52,5 @@ def parse_model(text: str) -> ModelReference:
         return ModelReference(text, "hub", match["name"], match["revision"])
     raise ModelError(
         f"model {text}: neither a folder here, nor a hub id (OWNER/NAME or OWNER/NAME@REVISION), "
-        f"nor tiny:FAMILY or random:FAMILY"
+        f"nor demo, tiny:FAMILY or random:FAMILY"
     )

@@ -81,15 +81,11 @@ def rendered_by_autoencoder(options: argparse.Namespace, scenes: list[Scene]) ->
 
 def rendered_by_renderay(out: str, ids: list[str]) -> Iterator[np.ndarray]:
     """From the images table of a finished job; KeyError where a prompt has no picture."""
-    import io
+    import renderay
 
-    import pyarrow.parquet
-    from PIL import Image
-
-    table = pyarrow.parquet.read_table(f"{out}/images", columns=["id", "image"])
-    found = {row["id"]: row["image"]["bytes"] for row in table.to_pylist()}
+    found = {picture.id: np.asarray(picture.image.convert("RGB")) for picture in renderay.open(out).pictures()}
     for name in ids:
-        yield np.asarray(Image.open(io.BytesIO(found[name])).convert("RGB"))
+        yield found[name]
 
 
 def arguments() -> argparse.Namespace:

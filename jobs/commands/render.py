@@ -32,17 +32,17 @@ def render(manifest: tuple[str, ...], config: str | None, dry_run: bool, **optio
 
         click.echo(describe(spec))
         return
-    finish(spec)
+    sys.exit(run(spec).exit_code)
 
 
-def finish(spec: JobSpec) -> None:
-    """Render, say what came of it, exit with the job's status."""
+def run(spec: JobSpec) -> Summary:
+    """Render, and say what came of it."""
     from jobs.progress import display_for
     from jobs.run import render as run_job
 
     summary = run_job(spec, display_for())
     click.echo(_ending(summary))
-    sys.exit(summary.exit_code)
+    return summary
 
 
 def _ending(summary: Summary) -> str:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from manifests.errors import ModelError
+from workers import demo
 from workers.reference import ModelReference, parse_model
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "name", "revision"),
     [
+        ("demo", "demo", str(demo.FOLDER), None),
         ("tiny:flux.1-dev", "tiny", "flux.1-dev", None),
         ("random:flux.1-dev", "random", "flux.1-dev", None),
         ("black-forest-labs/FLUX.1-dev", "hub", "black-forest-labs/FLUX.1-dev", None),

@@ -1,0 +1,86 @@
+"""The model that ships inside draws what it is asked for, and whatever way renderay takes to a picture, it stays right.
+
+What is right is measured on pixels (examples/demo_model), on prompts that its training never saw.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from examples.demo_model.evaluate import held_out_prompts, kind_of, rendered_by_renderay
+from examples.demo_model.examine import examine
+from examples.demo_model.measure import measure
+from tests.conftest import committed_rows, kill, run, wait_until, write_jsonl
+from workers import demo
+
+EASY = ("one object", "several equal")  # what the model binds well; docs/models.md has the figures of every kind
+PROMPTS = [each for each in held_out_prompts(60, seed=3) if kind_of(each[1]) in EASY][:14]
+JOB = ("--model", "demo", "--steps", "12")
+
+
+def verdicts(out: str | Path) -> list[bool]:
+    """Whether each prompt's picture is right in everything."""
+    pictures = rendered_by_renderay(str(out), [name for name, _, _ in PROMPTS])
+    return [
+        examine(scene, measure(picture)).everything for (_, scene, _), picture in zip(PROMPTS, pictures, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [{"id": name, "prompt": prompt} for name, _, prompt in PROMPTS]
+    return write_jsonl(tmp_path_factory.mktemp("demo") / "held-out.jsonl", rows)
+
+
+@pytest.fixture(scope="module")
+def plain(manifest: Path) -> list[bool]:
+    """One picture a batch, attention as torch picks it."""
+    ended = run("render", manifest, *JOB, "--out", manifest.parent / "plain")
+    assert ended.returncode == 0, ended.stderr
+    return verdicts(manifest.parent / "plain")
+
+
+def test_held_out_prompts_are_drawn_right(plain: list[bool]) -> None:
+    assert sum(plain) >= 0.85 * len(PROMPTS)
+
+
+def test_batches_kernels_and_object_storage_leave_it_where_it_was(manifest: Path, plain: list[bool], s3: str) -> None:
+    other = ("--batch-size", "4", "--attention", "sdpa-math")
+    ended = run("render", manifest, *JOB, *other, "--out", f"{s3}/demo", env=os.environ)
+    assert ended.returncode == 0, ended.stderr
+    assert verdicts(f"{s3}/demo") == plain
+
+
+def test_so_do_a_kill_and_a_resume(
+    manifest: Path, plain: list[bool], tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    local = tmp_path / "out"
+    job = ["render", manifest, *JOB, "--lease-seconds", "1"]
+    first = start(*job, "--out", local)
+    wait_until(lambda: committed_rows(local) > 0)
+    kill(first.pid)
+    first.wait()
+    assert committed_rows(local) < len(PROMPTS), "over before the kill: give it more prompts"
+    assert run(*job, "--out", local).returncode == 0
+    assert verdicts(local) == plain
+
+
+def test_the_demo_ends_with_a_report_and_a_contact_sheet(tmp_path: Path) -> None:
+    ended = run("demo", "--out", tmp_path / "demo")
+    assert ended.returncode == 0, ended.stderr
+    shown = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines()[-2:])
+    assert Path(shown["report"]).read_text().startswith("<!doctype html>")
+    assert Path(shown["pictures"]).read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+def test_it_is_a_genuine_pipeline_of_ten_megabytes_at_most() -> None:
+    from diffusers import FluxPipeline
+
+    pipe = FluxPipeline.from_pretrained(demo.FOLDER)
+    assert type(pipe) is FluxPipeline and pipe.vae.config.sample_size == demo.DEFAULTS.width
+    assert sum(path.stat().st_size for path in demo.FOLDER.rglob("*") if path.is_file()) < 10_000_000

@@ -1,0 +1,10 @@
+"""The model that ships inside as `demo`: a small FluxPipeline that draws shapes, trained by examples/demo_model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from workers.families.base import Defaults
+
+FOLDER = Path(__file__).parent / "demo_pipeline"
+DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)  # the only size it was trained at
