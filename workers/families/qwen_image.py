@@ -47,11 +47,15 @@ class QwenImage(Family):
         images: Sequence[Image],
         params: Mapping[str, Any],
     ) -> Embeddings:
-        own = accepted(pipe.encode_prompt, params)
+        own = accepted(pipe.encode_prompt, params) | self.read_beside_prompt(pipe, images)
         found = named_embeddings("", *pipe.encode_prompt(prompt=prompt, **own))
         if negative_prompt is not None:
             found |= named_embeddings("negative_", *pipe.encode_prompt(prompt=negative_prompt, **own))
         return found
+
+    def read_beside_prompt(self, pipe: Any, images: Sequence[Image]) -> dict[str, Any]:
+        """Further arguments of `encode_prompt`: what Qwen2.5-VL sees besides the text."""
+        return {}
 
     def length(self, embeddings: Embeddings) -> Hashable:
         return token_lengths(embeddings)

@@ -17,24 +17,16 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made
-from workers.families.qwen_parts import (
-    decode_latents,
-    named_embeddings,
-    qwen2_vl_text_encoder,
-    qwen_scheduler,
-    qwen_transformer,
-    qwen_vae,
-    token_lengths,
-)
+from workers.families.base import Defaults, Settle, as_made
+from workers.families.qwen_image import QwenImage
+from workers.families.qwen_parts import qwen2_vl_text_encoder, qwen_scheduler, qwen_transformer, qwen_vae
 from workers.families.tokenizers import qwen2_tokenizer
 
 if TYPE_CHECKING:
-    import torch
     from PIL.Image import Image
 
 _TINY_PIXELS = 64 * 64  # at which the tiny pipeline sees its references
@@ -44,15 +36,13 @@ _PROCESSOR_PIXELS = {  # what Qwen2.5-VL's image processor makes of an image, at
 }
 
 
-class QwenImageEdit(Family):
+class QwenImageEdit(QwenImage):
     """Qwen/Qwen-Image-Edit-2511 and every other pipeline of class QwenImageEditPlusPipeline."""
 
     name = "qwen-image-edit-2511"
     pipelines = ("QwenImageEditPlusPipeline",)
     defaults = Defaults(steps=40, true_cfg_scale=4.0, negative_prompt=" ")
     tiny_defaults = Defaults(width=64, height=64, steps=4, true_cfg_scale=4.0, negative_prompt=" ")
-    output_type = "latent"
-    encodes_apart = True
     max_batch = 1
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
@@ -67,22 +57,8 @@ class QwenImageEdit(Family):
         its_width, its_height = module.calculate_dimensions(1024 * 1024, images[-1].width / images[-1].height)
         return height or its_height, width or its_width
 
-    def encode(
-        self,
-        pipe: Any,
-        prompt: str,
-        negative_prompt: str | None,
-        images: Sequence[Image],
-        params: Mapping[str, Any],
-    ) -> Embeddings:
-        own = accepted(pipe.encode_prompt, params) | {"image": _condition_images(pipe, images)}
-        found = named_embeddings("", *pipe.encode_prompt(prompt=prompt, **own))
-        if negative_prompt is not None:
-            found |= named_embeddings("negative_", *pipe.encode_prompt(prompt=negative_prompt, **own))
-        return found
-
-    def length(self, embeddings: Embeddings) -> Hashable:
-        return token_lengths(embeddings)
+    def read_beside_prompt(self, pipe: Any, images: Sequence[Image]) -> dict[str, Any]:
+        return {"image": _condition_images(pipe, images)}
 
     def arguments(
         self, pipe: Any, prompts: Sequence[str], negative_prompts: Sequence[str | None], images: Sequence[Image]
@@ -103,9 +79,6 @@ class QwenImageEdit(Family):
             yield
         finally:
             module.VAE_IMAGE_SIZE, module.CONDITION_IMAGE_SIZE = before
-
-    def decode(self, pipe: Any, output: torch.Tensor, height: int, width: int) -> torch.Tensor:
-        return decode_latents(pipe, output, height, width)
 
     def build(self, size: str, settle: Settle = as_made) -> Any:
         from diffusers import QwenImageEditPlusPipeline
