@@ -12,6 +12,7 @@
     pool.py        those scenes on the GPU, and their latents
     schedule.py    learning rate by wall clock, the average of the weights, checkpoints
     descent.py     one step of training, safe from NaN, as a CUDA graph
+    team.py        several GPUs that train one model
     run.py         one run: budget, randomness, checkpoints
     train_vae.py   first stage: the autoencoder
     flow.py        second stage: text encoders and transformer

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from examples.demo_model.schedule import Average
+from examples.demo_model.team import Team
 
 _BEFORE_CAPTURE = 12  # ordinary steps, in which the allocator, cuBLAS, cuDNN and the compiler settle
 _LOOK_EVERY = 20  # steps; looking waits for the GPU
@@ -26,12 +27,18 @@ class Descent:
     """Trains `module` on loss(*inputs), a scalar.
 
     With `graph`, inputs must keep their shapes, and the loss may neither wait for the GPU nor draw random numbers.
+    With a `team`, loss and gradients are the means over its processes.
     """
 
     def __init__(
-        self, module: torch.nn.Module, rate: float, loss: Callable[..., torch.Tensor], graph: bool = False
+        self,
+        module: torch.nn.Module,
+        rate: float,
+        loss: Callable[..., torch.Tensor],
+        graph: bool = False,
+        team: Team | None = None,
     ) -> None:
-        self.module, self.peak_rate, self.loss = module, rate, loss
+        self.module, self.peak_rate, self.loss, self.team = module, rate, loss, team
         self.parameters = list(module.parameters())
         device = self.parameters[0].device
         self.average = Average(module)
@@ -65,12 +72,16 @@ class Descent:
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.loss(*inputs)
         loss.backward()
+        loss = loss.detach().clone()
+        if self.team is not None:
+            gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+            self.team.average([*gradients, loss])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, _LARGEST_NORM)
         self.skip.copy_(~(norm.isfinite() & loss.isfinite()))
         self.optimizer.step()
         self.skipped.add_(self.skip)
         self.skipped_in_a_row.add_(1).mul_(self.skip)
-        self.last_loss.copy_(loss.detach())
+        self.last_loss.copy_(loss)
 
     def _on_a_side_stream(self, stream: torch.cuda.Stream, inputs: Sequence[torch.Tensor]) -> None:
         """Where a capture asks for its rehearsals to run."""
@@ -96,7 +107,8 @@ class Descent:
         self._inputs = [tensor.clone() for tensor in inputs]
         self._graph = torch.cuda.CUDAGraph()
         self.optimizer.zero_grad(set_to_none=True)  # the graph makes gradients of its own
-        with torch.cuda.graph(self._graph):
+        # the thread that watches over collectives asks for events meanwhile, which "global" forbids
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._descend(self._inputs)
 
 

@@ -35,10 +35,10 @@ def distil(run: Any) -> None:
             flow = torch.lerp(teacher(*bare, x, sigma, ones), captioned, guidance[:, None, None])
         return student.loss(clip_ids, t5_ids, x, sigma, guidance, flow)
 
-    descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, loss, run.options.graph)
+    descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, loss, run.options.graph, run.team)
     low, high = _GUIDANCE
     for step, share, random in run.steps("guidance", descent, warm_up=100):
-        which = pool.some(run.options.batch_size, random)
+        which = pool.some(run.team.share(run.options.batch_size), random)
         x, sigma, _ = noisy(run, which, random)
         ids = pool.ids(which, 0.0, random)
         guidance = low + (high - low) * torch.rand(len(x), generator=random, device=run.device)

@@ -106,9 +106,9 @@ def train_flow(run: Any) -> None:
     """Train for run.budget("flow") and leave the averaged weights in place."""
     student, pool = run.once(Student), run.once(Pool)
     pool.latents()
-    descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, student.loss, run.options.graph)
+    descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, student.loss, run.options.graph, run.team)
     for step, share, random in run.steps("flow", descent, warm_up=500):
-        which = pool.some(run.options.batch_size, random)
+        which = pool.some(run.team.share(run.options.batch_size), random)
         x, sigma, flow = noisy(run, which, random)
         ids = pool.ids(which, _WITHOUT_CAPTION, random)
         descent.step(step, share, *ids, x, sigma, torch.ones_like(sigma), flow)

@@ -23,7 +23,8 @@ class Pool:
     def __init__(self, run: Any) -> None:
         began = time.monotonic()
         tokenizers = (run.pipe.tokenizer, run.pipe.tokenizer_2)
-        made = make_scenes(run.options.scenes, run.scenes_seed(), tokenizers, run.options.workers)
+        workers = run.options.workers // run.team.size
+        made = make_scenes(run.options.scenes, run.scenes_seed(), tokenizers, workers)
         self.device, self.painter = run.device, Painter(PIXELS, run.device)
         self.scenes: Batch = {name: tensor.to(run.device) for name, tensor in made.items()}
         self.no_clip, self.no_t5 = (token_ids(tokenizer, [""]).to(run.device) for tokenizer in tokenizers)

@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from examples.demo_model.descent import Descent
+from examples.demo_model.descent import Descent, Diverged
 from examples.demo_model.pipeline import trained_parts
 from examples.demo_model.schedule import Schedule, load_checkpoint, save_checkpoint
+from examples.demo_model.team import Team
 from examples.demo_model.watch import examine_now
 
 _STEPS_BETWEEN_LINES = 200
@@ -25,8 +26,8 @@ _STAGES = ("vae", "flow", "guidance")
 class Run:
     """A pipeline in training."""
 
-    def __init__(self, pipe: Any, options: argparse.Namespace) -> None:
-        self.pipe, self.options = pipe, options
+    def __init__(self, pipe: Any, options: argparse.Namespace, team: Team) -> None:
+        self.pipe, self.options, self.team = pipe, options, team
         self.device, self.out = options.device, options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self._began = self._kept = time.monotonic()
@@ -61,26 +62,31 @@ class Run:
     def steps(self, stage: str, descent: Descent, warm_up: int) -> Iterator[tuple[int, float, torch.Generator]]:
         """Number, share of the peak rate and randomness of each step left; ends with the averaged weights in place."""
         done = self._resumed(stage, descent)
-        schedule = Schedule(*self.budget(stage), warm_up=warm_up, done=done)
+        schedule = Schedule(*self.budget(stage), warm_up=warm_up, done=done, agree=self.team.agree)
         self._told, examined, step = None, time.monotonic(), done
         while schedule.goes_on(step):
             yield step, schedule.rate(step), self._generator(step)
             self.tell(stage, step, schedule, descent)
             step += 1
             self._keep(stage, step, schedule, descent)
-            if stage != "vae" and 0 < self.options.examine_seconds < time.monotonic() - examined:
+            due = 0 < self.options.examine_seconds < time.monotonic() - examined
+            if due and stage != "vae" and self.team.leads:
                 schedule.pause(examine_now(self, stage, descent.average))
                 examined, self._told = time.monotonic(), None
         descent.average.to_module(descent.module)
+        if not self.team.in_step(descent.parameters):
+            raise Diverged(f"process {self.team.rank} has drifted away from the weights of process 0")
         seconds = round(time.monotonic() - self._began, 1)
         skipped = int(descent.skipped.item())
         self.record["stages"][stage] = {"steps": step, "seconds_since_start": seconds, "steps_skipped": skipped}
-        (self.out / "training.json").write_text(json.dumps(self.record, indent=1) + "\n")
+        if self.team.leads:
+            (self.out / "training.json").write_text(json.dumps(self.record, indent=1) + "\n")
 
     def _generator(self, step: int) -> torch.Generator:
         """This stage's randomness of one step, the same after a resume."""
         seed = self.options.seed * 10 + _STAGES.index(self._stage) + (5 if self.options.start_from else 0)
-        return torch.Generator(self.device).manual_seed(seed * 10**8 + step)
+        number = (seed * 10**8 + step) * self.team.size + self.team.rank
+        return torch.Generator(self.device).manual_seed(number)
 
     def scenes_seed(self) -> int:
         """Of the scenes to train on: others when finished weights are trained further."""
@@ -107,7 +113,7 @@ class Run:
 
     def _keep(self, stage: str, step: int, schedule: Schedule, descent: Descent) -> None:
         """Write a checkpoint if the last is old."""
-        if time.monotonic() - self._kept > self.options.checkpoint_seconds:
+        if self.team.leads and time.monotonic() - self._kept > self.options.checkpoint_seconds:
             self._write(
                 stage,
                 step=step,
@@ -120,7 +126,8 @@ class Run:
     def milestone(self) -> None:
         """A checkpoint between two stages."""
         self._trained_before = trained_parts(self.pipe).state_dict()
-        self._write("")
+        if self.team.leads:
+            self._write("")
 
     def _write(self, stage: str, **state: Any) -> None:
         vae = self.pipe.vae
@@ -137,7 +144,7 @@ class Run:
         self._kept = time.monotonic()
 
     def tell(self, stage: str, step: int, schedule: Schedule, descent: Descent) -> None:
-        """A line now and then; the speed is of the steps since the line before, without examinations."""
+        """A line now and then, of process 0; the speed is of the steps since the line before, without examinations."""
         if step % _STEPS_BETWEEN_LINES and step + 1 != schedule.steps and step not in _EARLY_LINES:
             return
         loss, skipped = descent.last_loss.item(), int(descent.skipped.item())
@@ -151,4 +158,5 @@ class Run:
         self._told = step, now
 
     def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)
+        if self.team.leads:
+            print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,18 @@ class Schedule:
     """A stage of `steps`, or of as many as fit in `minutes`: measured once, early, then fixed and recorded.
 
     Repeat a run exactly by giving the recorded number of steps. The rate rises over `warm_up` steps and falls to zero
-    along a cosine.
+    along a cosine. `agree` makes what the clock decides the same in all processes.
     """
 
-    def __init__(self, minutes: float, steps: int | None, warm_up: int = 300, done: int = 0) -> None:
-        self.steps, self.warm_up = steps, warm_up
+    def __init__(
+        self,
+        minutes: float,
+        steps: int | None,
+        warm_up: int = 300,
+        done: int = 0,
+        agree: Callable[[float], float] = float,
+    ) -> None:
+        self.steps, self.warm_up, self._agree = steps, warm_up, agree
         self._ends = time.monotonic() + minutes * 60
         self._calibrated, self._from, self._first = 0.0, done + _CALIBRATION[0], done
 
@@ -34,8 +42,8 @@ class Schedule:
                 self._calibrated = now
             elif step == self._first + _CALIBRATION[1] and step > 0:
                 seconds = (now - self._calibrated) / (_CALIBRATION[1] - _CALIBRATION[0])
-                self.steps = step + max(int((self._ends - now) / seconds), 1)
-            elif now > self._ends:  # too short or too slow to be measured
+                self.steps = int(self._agree(step + max(int((self._ends - now) / seconds), 1)))
+            elif self._agree(now > self._ends):  # too short or too slow to be measured
                 self.steps = step
         return self.steps is None or step < self.steps
 

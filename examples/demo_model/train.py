@@ -3,6 +3,7 @@
     python3 -m examples.demo_model.train --out RUN            as many steps as fit in the minutes given
     python3 -m examples.demo_model.train --out RUN            again: goes on where it stopped
     python3 -m examples.demo_model.train --out NEXT --start-from RUN/pipeline    more training, from finished weights
+    torchrun --nproc-per-node 2 -m examples.demo_model.train --out RUN           on two GPUs, half a batch each
 
 RUN/pipeline is the FluxPipeline folder, RUN/training.json how it came about, RUN/checkpoint.pt where it stands.
 """
@@ -22,6 +23,7 @@ from examples.demo_model.distil import distil
 from examples.demo_model.flow import train_flow
 from examples.demo_model.pipeline import build, save
 from examples.demo_model.run import Run
+from examples.demo_model.team import Team
 from examples.demo_model.train_vae import train_vae
 
 _VAE_MINUTES = 2.8
@@ -40,8 +42,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--scenes", type=int, default=300_000, help="to train on, made at the start and kept on the device"
     )
-    parser.add_argument("--batch-size", type=int, default=256, help="pictures a step of flow and guidance")
-    parser.add_argument("--vae-batch-size", type=int, default=64, help="pictures a step of the autoencoder")
+    parser.add_argument("--batch-size", type=int, default=256, help="pictures a step of flow and guidance, on all GPUs")
+    parser.add_argument("--vae-batch-size", type=int, default=64, help="pictures a step of the autoencoder, likewise")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the peak learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -85,8 +87,15 @@ def start(options: argparse.Namespace) -> Any:
 
 def main(given: list[str] | None = None) -> None:
     options = arguments(given)
-    pipe = start(options)
-    run = Run(pipe, options)
+    team = Team(options.device)
+    try:
+        train_all(Run(start(options), options, team))
+    finally:
+        team.close()
+
+
+def train_all(run: Run) -> None:
+    """Stage after stage, those that are not finished yet."""
     for stage, train in _STAGES.items():
         if run.wanted(stage):
             try:
@@ -94,8 +103,9 @@ def main(given: list[str] | None = None) -> None:
             except Diverged as error:
                 sys.exit(f"{stage}: {error}")
             run.milestone()
-            size = save(pipe, options.out / "pipeline")
-            run.say(f"{stage}: {options.out / 'pipeline'}, {size / 1e6:.2f} MB")
+            if run.team.leads:
+                size = save(run.pipe, run.out / "pipeline")
+                run.say(f"{stage}: {run.out / 'pipeline'}, {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

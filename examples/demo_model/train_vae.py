@@ -43,15 +43,15 @@ def train_vae(run: Any) -> None:
         with run.autocast():
             return loss_of(vae, pictures, noise)
 
-    descent = Descent(vae, run.options.rate * _PEAK_RATE, loss, run.options.graph)
+    descent = Descent(vae, run.options.rate * _PEAK_RATE, loss, run.options.graph, run.team)
     for step, share, random in run.steps("vae", descent, warm_up=200):
-        which = pool.some(run.options.vae_batch_size, random)
+        which = pool.some(run.team.share(run.options.vae_batch_size), random)
         shape = (len(which), vae.config.latent_channels, LATENT_SIDE, LATENT_SIDE)
         noise = torch.randn(shape, generator=random, device=run.device)
         descent.step(step, share, pool.scenes["objects"][which], pool.scenes["backdrops"][which], noise)
     vae.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
     _measure_latents(run)
-    if run.options.examine_seconds > 0:
+    if run.options.examine_seconds > 0 and run.team.leads:
         examine_autoencoder(run)
 
 
@@ -63,6 +63,7 @@ def _measure_latents(run: Any) -> None:
     scenes = make_scenes(min(512, len(pool)), seed, (run.pipe.tokenizer, run.pipe.tokenizer_2), workers=0)
     pictures = pool.draw(scenes["objects"].to(run.device), scenes["backdrops"].to(run.device))
     latents = vae.encode(pictures).latent_dist.mode()
-    vae.register_to_config(shift_factor=latents.mean().item(), scaling_factor=1 / latents.std().item())
+    shift, deviation = (run.team.agree(value.item()) for value in (latents.mean(), latents.std()))
+    vae.register_to_config(shift_factor=shift, scaling_factor=1 / deviation)
     error = F.mse_loss(vae.decode(latents).sample.clamp(-1, 1), pictures) / 4  # of a range of 1
     run.say(f"vae: PSNR {-10 * error.log10().item():.2f} dB on {len(pictures)} new pictures")

@@ -16,6 +16,7 @@ from examples.demo_model.draw import Painter
 from examples.demo_model.flow import Student
 from examples.demo_model.layout import BACKDROP_FIELDS, MAX_OBJECTS, OBJECT_FIELDS
 from examples.demo_model.pipeline import LATENT_CHANNELS, LATENT_SIDE, PACKED_SIDE, PIXELS, build
+from examples.demo_model.team import Team
 from examples.demo_model.train_vae import loss_of
 from examples.demo_model.words import MAX_TOKENS
 
@@ -46,6 +47,16 @@ def test_a_loss_that_stays_nan_ends_the_run() -> None:
     with pytest.raises(Diverged, match="no finite loss or gradient in 10 steps up to step 19"):
         for number in range(10, 40):
             doomed.step(number, 1.0, torch.full((4, 3), float("nan")))
+
+
+def test_a_team_of_one_is_no_team() -> None:
+    team = Team("cpu")
+    one, other = descent(), descent()
+    other.team = team
+    for trained in (one, other):
+        trained.step(0, 1.0, torch.ones(4, 3))
+    assert team.leads and team.share(7) == 7 and team.agree(2.5) == 2.5
+    assert torch.equal(one.module.weight, other.module.weight)  # type: ignore[arg-type]
 
 
 class Waits(TorchDispatchMode):

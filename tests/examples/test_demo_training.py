@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 from examples.demo_model import train
 from examples.demo_model.pipeline import MAX_BYTES
 from examples.demo_model.run import Run
+from tests.conftest import ROOT
 
 STEPS = ["--vae-steps", "2", "--flow-steps", "2", "--guidance-steps", "2"]
 SIZES = ["--scenes", "4", "--batch-size", "1", "--vae-batch-size", "1", "--workers", "0"]
@@ -64,3 +68,23 @@ def test_a_stage_left_out_leaves_the_weights_of_the_folder_it_started_from(strai
     before, after = weights(straight), weights(tmp_path)
     assert before["vae"] == after["vae"]
     assert before["transformer"] != after["transformer"]
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    """Each ends with the weights of process 0, which alone writes; the clock's decisions are the same for both."""
+    budget = ["--vae-steps", "2", "--flow-minutes", "0.001", "--guidance-steps", "2", "--batch-size", "2"]
+    given = [*budget, "--vae-batch-size", "2", "--scenes", "4", "--workers", "0", "--device", "cpu", "--no-compile"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    ended = subprocess.run(
+        [*launch, "-m", "examples.demo_model.train", "--out", str(tmp_path), *given, "--examine-seconds", "0"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.count("pipeline,") == 3  # one process tells of three stages
+    stages = json.loads((tmp_path / "training.json").read_text())["stages"]
+    assert stages["flow"]["steps"] >= 1 and len(weights(tmp_path)) == 4
