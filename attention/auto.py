@@ -20,7 +20,7 @@ from attention.backends import BACKENDS
 from attention.counting import Call
 from attention.dispatch import dispatched
 from attention.usable import examine, installed_version
-from manifests.errors import one_line
+from manifests.errors import named_line
 
 NEAR_BEST_ALONE = 1.5  # times the fastest kernel's time: slower ones do not win inside a model
 NEAR_BEST = 1.001  # of those this close to the fastest inside the model, the first in the catalogue
@@ -128,7 +128,7 @@ def _timed(names: Iterable[str], time: Callable[[str], float], left_out: dict[st
         try:
             found[name] = time(name)
         except Exception as error:  # whatever a library raises, another backend may do
-            left_out[name] = f"{type(error).__name__}: {one_line(error, 120)}"
+            left_out[name] = named_line(error, 120)
             log.warning("attention auto: %s fails: %s", name, left_out[name])
     return found
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attention.backends import BACKENDS
 from attention.dispatch import dispatched
-from manifests.errors import one_line
+from manifests.errors import named_line
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,7 @@ def probe(name: str, device: str, dtype: str, head_size: int) -> Probe:
             error = relative_error(name, device, getattr(torch, dtype), head_size)
     except Exception as raised:  # whatever a library raises, it does not work here
         _note_broken(name, device)
-        text = one_line(raised, 200)
-        return Probe(False, f"it does not run here: {type(raised).__name__}: {text}")
+        return Probe(False, f"it does not run here: {named_line(raised, 200)}")
     bound = ERROR_BOUND[dtype] if BACKENDS[name].exact else INEXACT_BOUND
     said = f"error {error:.1e} against fp32, {dtype}, heads of {head_size}"
     if not error <= bound:  # NaN too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,23 +14,21 @@ from manifests.storage import locate
 MODEL = "demo"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """URIs of what there is to look at."""
-
-    report: str
-    contact_sheet: str
-
-
 def demo_spec(out: str) -> JobSpec:
     """The demo's job: the manifest that ships with renderay, rendered by the model that does."""
     manifest = Path(str(files("jobs") / "demo.jsonl"))
     return make_spec(manifest=(str(manifest),), model=MODEL, out=out)
 
 
-def show(out: str) -> Shown:
-    """Write the report of the rendered demo, and its pictures on a contact sheet."""
-    folder = locate(out)
+def write_demo_report(out: str) -> str:
+    """The report of the rendered demo; its URI."""
     write_report(out)
-    export(out, (folder / "export").uri, ExportOptions(layout="none", contact_sheet=True))
-    return Shown((folder / NAME).uri, (folder / "export" / FOLDER / "0001.jpg").uri)
+    return (locate(out) / NAME).uri
+
+
+def draw_demo_sheet(out: str) -> str:
+    """Its pictures on a contact sheet, drawn anew; the URI."""
+    folder = locate(out) / "shown"
+    folder.delete_folder()
+    export(out, folder.uri, ExportOptions(layout="none", contact_sheet=True))
+    return (folder / FOLDER / "0001.jpg").uri

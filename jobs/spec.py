@@ -30,7 +30,7 @@ class JobSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=False)
 
     manifest: Annotated[tuple[str, ...], Field(min_length=1, description="files, folders or globs, local or remote")]
-    model: Annotated[str, Field(min_length=1, description="hub id[@revision], folder, tiny:FAMILY or random:FAMILY")]
+    model: Annotated[str, Field(min_length=1, description="hub id[@revision], folder, demo, tiny: or random:FAMILY")]
     out: Annotated[str, Field(min_length=1, description="output folder or URI; an interrupted job in it is resumed")]
     attention: Annotated[
         str,

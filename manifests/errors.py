@@ -56,6 +56,12 @@ class JobStopped(RenderayError):
     exit_code = 1
 
 
+def named_line(error: BaseException, limit: int) -> str:
+    """An error's type and its text on one line, at most `limit` characters of the text; the type alone without one."""
+    text = " ".join(str(error).split())[:limit]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def one_line(error: BaseException, limit: int | None = None) -> str:
     """An error's text without line breaks, at most `limit` characters of it; its type's name where it has none."""
     return " ".join(str(error).split())[:limit] or type(error).__name__

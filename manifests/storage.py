@@ -42,7 +42,8 @@ class Location:
         return isinstance(self.fs, pafs.LocalFileSystem)
 
     def __truediv__(self, name: str) -> Location:
-        return Location(self.fs, posixpath.join(self.path, name), self.uri.rstrip("/") + "/" + name)
+        before, options = _apart(self.uri)
+        return Location(self.fs, posixpath.join(self.path, name), f"{before.rstrip('/')}/{name}{options}")
 
     @property
     def name(self) -> str:
@@ -52,7 +53,8 @@ class Location:
     @property
     def parent(self) -> Location:
         """The folder that holds this path."""
-        return Location(self.fs, posixpath.dirname(self.path), posixpath.dirname(self.uri.rstrip("/")))
+        before, options = _apart(self.uri)
+        return Location(self.fs, posixpath.dirname(self.path), posixpath.dirname(before.rstrip("/")) + options)
 
     def info(self) -> pafs.FileInfo:
         """Type, size and modification time; the type says NotFound where there is nothing."""
@@ -96,6 +98,11 @@ class Location:
         with contextlib.suppress(FileNotFoundError):
             self.fs.delete_file(self.path)
 
+    def delete_folder(self) -> None:
+        """Delete the folder and all that is in it; nothing happens where there is none."""
+        if self.exists():
+            self.fs.delete_dir(self.path)
+
     def move_to(self, target: Location) -> None:
         """Rename to `target` on the same filesystem (object stores copy, then delete), replacing what is there."""
         self.fs.move(self.path, target.path)
@@ -130,11 +137,18 @@ def locate(uri: str | os.PathLike[str]) -> Location:
     return Location(fs, path.rstrip("/"), text.rstrip("/"))
 
 
+def _apart(uri: str) -> tuple[str, str]:
+    """A URI without its options, and the options of pyarrow's native filesystems, like `?region=eu-west-1`."""
+    native = uri.partition("://")[0] in _NATIVE_SCHEMES
+    if native and (found := _OPTIONS.search(uri)):
+        return uri[: found.start()], found.group()
+    return uri, ""
+
+
 def _native(scheme: str, rest: str) -> tuple[pafs.FileSystem, str]:
     """The filesystem comes from bucket and options alone: pyarrow's parser refuses keys with spaces or brackets."""
-    path, options = rest, ""
-    if found := _OPTIONS.search(rest):
-        path, options = rest[: found.start()], found.group()
+    before, options = _apart(f"{scheme}://{rest}")
+    path = before.partition("://")[2]
     bucket = path.partition("/")[0]
     if not bucket:
         raise SpecError(f"{scheme}://{rest}: cannot be opened: it names no bucket")

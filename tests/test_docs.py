@@ -61,6 +61,7 @@ def test_every_block_runs(document: str, home: Path, monkeypatch: pytest.MonkeyP
             assert language == "toml"
     if document == "analysis.md":
         [(width, height, pairs, _, _, speedup, same), *_] = names["pairs"].fetchall()
+        # how many of 7 are left depends on how many workers' warm-ups the two runs had
         assert (width, height, same) == (64, 64, 1.0) and pairs >= 1 and speedup > 0
 
 

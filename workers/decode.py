@@ -6,7 +6,7 @@ import functools
 import io
 from typing import TYPE_CHECKING
 
-from manifests.errors import one_line
+from manifests.errors import named_line
 from workers.reference_files import ReferenceFailed
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def decode(data: bytes, max_pixels: int) -> Image:
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
         raise ReferenceFailed(f"more than {max_pixels / 1e6:g} megapixels; make it smaller") from None
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
-        text = one_line(error, 200)
-        raise ReferenceFailed(f"damaged or not supported ({type(error).__name__}: {text}); save it anew") from None
+        raise ReferenceFailed(f"damaged or not supported ({named_line(error, 200)}); save it anew") from None
 
 
 @functools.cache

@@ -25,6 +25,15 @@ def prepare_libraries() -> None:
     _mend_torchvision()
 
 
+def hide_loading() -> None:
+    """No progress bars of diffusers and transformers from here on; imports both."""
+    from diffusers.utils import logging as of_diffusers
+    from transformers.utils import logging as of_transformers
+
+    of_diffusers.disable_progress_bar()
+    of_transformers.disable_progress_bar()
+
+
 def _mend_torchvision() -> None:
     """A torchvision built for another torch cannot load its operators, and whatever imports it fails with it.
 

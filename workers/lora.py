@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import ModelError, SpecError, one_line
+from manifests.errors import ModelError, SpecError, named_line
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def merge_loras(pipe: Any, texts: Sequence[str]) -> None:
         try:
             pipe.load_lora_weights(reference.name, adapter_name=name, use_safetensors=True)
         except Exception as error:
-            reason = one_line(error, 400)
-            raise ModelError(f"lora {reference.name} cannot be loaded: {type(error).__name__}: {reason}") from error
+            raise ModelError(f"lora {reference.name} cannot be loaded: {named_line(error, 400)}") from error
     if not set(names) <= {name for found in pipe.get_list_adapters().values() for name in found}:
         raise ModelError(f"lora {', '.join(texts)}: matches no layer of {type(pipe).__name__}")
     pipe.set_adapters(names, adapter_weights=[reference.scale for reference in references])

@@ -13,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from attention import BACKENDS
-from manifests.errors import ModelError, RenderayError, one_line
+from manifests.errors import ModelError, RenderayError, named_line
 from manifests.fields import RESERVED_PARAMS
 from workers import demo
 from workers.families import Family, family_of
 from workers.families.base import Defaults
 from workers.fingerprint import fingerprint_quantized
-from workers.libraries import prepare_libraries
+from workers.libraries import hide_loading, prepare_libraries
 from workers.lora import fingerprint_loras
 from workers.pipelines import LoadOptions, load_pipeline, load_skeleton
 from workers.reference import ModelReference, parse_model
@@ -89,6 +89,7 @@ def load_model(text: str, device: str, dtype: str, options: LoadOptions | None =
     reference = parse_model(text)
     started = time.perf_counter()
     try:
+        hide_loading()
         loaded = load_pipeline(reference, device, dtype, options)
     except RenderayError:
         raise
@@ -109,7 +110,7 @@ def load_model(text: str, device: str, dtype: str, options: LoadOptions | None =
 
 
 def _cannot_load(text: str, error: Exception) -> ModelError:
-    reason = one_line(error, 600)
+    reason = named_line(error, 600)
     remedy = ""
     if "trust_remote_code" in reason:
         remedy = "; --trust-remote-code runs the repository's own code"
@@ -117,7 +118,7 @@ def _cannot_load(text: str, error: Exception) -> ModelError:
         remedy = "; accept the model's terms on its page of the hub, and set HF_TOKEN"
     elif "safetensors" in reason:
         remedy = "; --allow-pickle loads weights of other formats, which can run code"
-    return ModelError(f"model {text} cannot be loaded: {type(error).__name__}: {reason}{remedy}")
+    return ModelError(f"model {text} cannot be loaded: {reason}{remedy}")
 
 
 def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) -> ModelFacts:
@@ -165,6 +166,7 @@ def inspect_model(text: str) -> ModelFacts:
     prepare_libraries()
     reference = parse_model(text)
     try:
+        hide_loading()
         pipe = load_skeleton(reference)
     except RenderayError:
         raise

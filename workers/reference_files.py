@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from manifests.errors import RenderayError, one_line
+from manifests.errors import RenderayError, named_line, one_line
 from manifests.row import ImageRef
 from manifests.storage import locate
 
@@ -140,10 +140,8 @@ def _request(uri: str) -> Request:
 def _classify(error: Exception, uri: str) -> Exception:
     """What a reader raised, as a failure that is final or one that may pass."""
     cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
-    text = one_line(cause, 300)
-    if without_credentials(uri) != uri:
-        text = ""  # it may quote them
-    reason = f"{type(cause).__name__}: {text}".rstrip(": ")
+    quoted = without_credentials(uri) != uri  # the text may hold them
+    reason = type(cause).__name__ if quoted else named_line(cause, 300)
     if isinstance(cause, FileNotFoundError):
         return ReferenceFailed("not found; check the path")
     if isinstance(cause, (PermissionError, IsADirectoryError, NotADirectoryError, ssl.SSLCertVerificationError)):
@@ -151,7 +149,9 @@ def _classify(error: Exception, uri: str) -> Exception:
     final = isinstance(cause, InvalidURL) or _FINAL.search(str(cause))
     if isinstance(cause, (OSError, HTTPException)) and not final:
         return _Transient(reason)
-    return ReferenceFailed(text if text and isinstance(cause, RenderayError) else f"cannot be read: {reason}")
+    if isinstance(cause, RenderayError) and not quoted:
+        return ReferenceFailed(one_line(cause, 300))
+    return ReferenceFailed(f"cannot be read: {reason}")
 
 
 def settle(future: Future[Any], function: Callable[[], Any]) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from attention import require_usable, use_backend
-from manifests.errors import one_line
+from manifests.errors import named_line
 from manifests.plan import Picture
 from manifests.row import Row
 from manifests.seeds import picture_seed
@@ -169,7 +169,7 @@ class TurnWorker:
         for row in rows:
             turn.output.failure(row, failure_record(row, stage, error, 1, turn.side.settings.worker_id))
         turn.side.written.append(self._writer.submit(turn.close))
-        reason = f"{type(error).__name__}: {one_line(error, 300)}"
+        reason = named_line(error, 300)
         broken = "CUDA error" in reason and not isinstance(error, torch.OutOfMemoryError)
         return TurnResult(None, None, "", turn.seconds(), error=reason, broken=broken)
 

@@ -23,7 +23,7 @@ class Pool:
     def __init__(self, run: Any) -> None:
         began = time.monotonic()
         tokenizers = (run.pipe.tokenizer, run.pipe.tokenizer_2)
-        workers = run.options.workers // run.team.size
+        workers = max(run.options.workers // run.team.size, 1) if run.options.workers else 0
         made = make_scenes(run.options.scenes, run.scenes_seed(), tokenizers, workers)
         self.device, self.painter = run.device, Painter(PIXELS, run.device)
         self.scenes: Batch = {name: tensor.to(run.device) for name, tensor in made.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -35,9 +36,14 @@ class Run:
         self._told: tuple[int, float] | None = None
         self._parts: dict[type, Any] = {}
         self._trained_before: dict[str, torch.Tensor] = {}
-        self.record: dict[str, Any] = {"options": {k: str(v) for k, v in vars(options).items()}, "stages": {}}
+        options_given = {k: str(v) for k, v in vars(options).items()}
+        self.record: dict[str, Any] = {"options": options_given, "processes": team.size, "stages": {}}
         self._checkpoint = load_checkpoint(self.out / "checkpoint.pt", self.device)
         if self._checkpoint is not None:
+            if (before := self._checkpoint.get("processes", 1)) != team.size:
+                sys.exit(
+                    f"{self.out}: was begun by {before} processes, now {team.size}: their pictures would be others"
+                )
             self.record["stages"] = self._checkpoint["stages"]
             pipe.vae.load_state_dict(self._checkpoint["vae"])
             pipe.vae.register_to_config(**self._checkpoint["latents"])
@@ -75,7 +81,7 @@ class Run:
                 examined, self._told = time.monotonic(), None
         descent.average.to_module(descent.module)
         if not self.team.in_step(descent.parameters):
-            raise Diverged(f"process {self.team.rank} has drifted away from the weights of process 0")
+            raise Diverged("the processes no longer hold the same weights; nothing of this stage is kept")
         seconds = round(time.monotonic() - self._began, 1)
         skipped = int(descent.skipped.item())
         self.record["stages"][stage] = {"steps": step, "seconds_since_start": seconds, "steps_skipped": skipped}
@@ -135,6 +141,7 @@ class Run:
         save_checkpoint(
             self.out / "checkpoint.pt",
             stage=stage,
+            processes=self.team.size,
             stages=self.record["stages"],
             vae=vae.state_dict(),
             latents=latents,

@@ -7,22 +7,30 @@ the clock is process 0's word, and so is everything that is written.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
+
+_PATIENCE = timedelta(minutes=10)  # with processes that do not come to a collective
 
 
 class Team:
     """`rank` of `size` processes; torchrun's environment says so."""
 
     def __init__(self, device: str) -> None:
-        self.rank, self.size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        launched = "MASTER_ADDR" in os.environ and "WORLD_SIZE" in os.environ
+        self.rank, self.size = (
+            int(os.environ[name]) if launched else at for name, at in (("RANK", 0), ("WORLD_SIZE", 1))
+        )
         self._device = device
         if self.size > 1:
-            if device == "cuda":
+            on_gpu = torch.device(device).type == "cuda"
+            if on_gpu:
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl" if device == "cuda" else "gloo")
+            dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
 
     @property
     def leads(self) -> bool:
@@ -30,8 +38,12 @@ class Team:
         return self.rank == 0
 
     def share(self, count: int) -> int:
-        """Of a batch of `count` pictures, this process's; at least one."""
-        return max(count // self.size, 1)
+        """How many of a batch of `count` pictures are this process's."""
+        if count % self.size:
+            sys.exit(
+                f"a batch of {count} cannot be shared out over {self.size} processes; give a multiple of {self.size}"
+            )
+        return count // self.size
 
     def average(self, tensors: Sequence[torch.Tensor]) -> None:
         """Replace tensors by their means over all processes; a CUDA graph can hold it."""
@@ -50,14 +62,17 @@ class Team:
         return float(told.item())
 
     def in_step(self, parameters: Sequence[torch.Tensor]) -> bool:
-        """Whether this process holds process 0's weights, bit for bit. All processes must call it."""
+        """Whether all hold process 0's weights, bit for bit: the same answer in all, which must all call it."""
+        if self.size == 1:
+            return True
         own = torch._utils._flatten_dense_tensors([parameter.detach() for parameter in parameters])
-        others = own.clone()
-        if self.size > 1:
-            dist.broadcast(others, 0)
-        return torch.equal(own, others)
+        first = own.clone()
+        dist.broadcast(first, 0)
+        equal = torch.tensor([int(torch.equal(own, first))], device=self._device)
+        dist.all_reduce(equal, dist.ReduceOp.MIN)
+        return bool(equal.item())
 
     def close(self) -> None:
-        """Leave it."""
+        """Leave it, in peace only: after an error the others wait in a collective, and so would this process here."""
         if self.size > 1:
             dist.destroy_process_group()

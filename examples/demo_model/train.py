@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,15 @@ def main(given: list[str] | None = None) -> None:
     team = Team(options.device)
     try:
         train_all(Run(start(options), options, team))
-    finally:
-        team.close()
+    except BaseException as error:
+        if team.size == 1:
+            raise
+        if isinstance(error, SystemExit):
+            print(error.code, file=sys.stderr, flush=True)
+        else:
+            traceback.print_exc()
+        os._exit(1)  # at once, for torchrun to end the others, who wait for this one
+    team.close()
 
 
 def train_all(run: Run) -> None:

@@ -52,8 +52,10 @@ def examine_autoencoder(run: Run) -> None:
 def _tell(run: Run, what: str, scenes: list[Any], pictures: list[Any]) -> list[bool]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # pictures are small: many threads took 25 times as long
-    verdicts = [examine(scene, measure(picture)) for scene, picture in zip(scenes, pictures, strict=True)]
-    torch.set_num_threads(threads)
+    try:
+        verdicts = [examine(scene, measure(picture)) for scene, picture in zip(scenes, pictures, strict=True)]
+    finally:
+        torch.set_num_threads(threads)
     table = accuracy(scenes, verdicts)["all"]
     run.say(f"{what}: {len(scenes)} held-out: " + ", ".join(f"{name} {table[name]:.0%}" for name in _TOLD))
     return [verdict.everything for verdict in verdicts]

@@ -18,7 +18,7 @@ _COMPILE = {"both": (False, True), "yes": (True,), "no": (False,)}
     multiple=True,
     required=True,
     metavar="REF",
-    help="hub id[@revision], folder, tiny:FAMILY or random:FAMILY; repeatable",
+    help="hub id[@revision], folder, demo, tiny: or random:FAMILY; repeatable",
 )
 @click.option(
     "--attention",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from examples.demo_model import train
+from examples.demo_model.descent import Descent
 from examples.demo_model.pipeline import MAX_BYTES
 from examples.demo_model.run import Run
 from tests.conftest import ROOT
@@ -70,21 +74,77 @@ def test_a_stage_left_out_leaves_the_weights_of_the_folder_it_started_from(strai
     assert before["transformer"] != after["transformer"]
 
 
+def together(*script: str) -> subprocess.CompletedProcess[str]:
+    """Two processes of torchrun; both are gone when it returns."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", *script]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        launch, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+    ) as running:
+        try:
+            out, said = running.communicate(timeout=240)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(launch, running.returncode, out, said)
+
+
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
-    """Each ends with the weights of process 0, which alone writes; the clock's decisions are the same for both."""
+    """Process 0 alone writes; what the clock decides is the same for both."""
     budget = ["--vae-steps", "2", "--flow-minutes", "0.001", "--guidance-steps", "2", "--batch-size", "2"]
     given = [*budget, "--vae-batch-size", "2", "--scenes", "4", "--workers", "0", "--device", "cpu", "--no-compile"]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    ended = subprocess.run(
-        [*launch, "-m", "examples.demo_model.train", "--out", str(tmp_path), *given, "--examine-seconds", "0"],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    train_it = ["-m", "examples.demo_model.train", "--out", str(tmp_path), *given, "--examine-seconds", "0"]
+    ended = together(*train_it)
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert ended.stdout.count("pipeline,") == 3  # one process tells of three stages
-    stages = json.loads((tmp_path / "training.json").read_text())["stages"]
-    assert stages["flow"]["steps"] >= 1 and len(weights(tmp_path)) == 4
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["processes"] == 2 and record["stages"]["flow"]["steps"] >= 1 and len(weights(tmp_path)) == 4
+    with pytest.raises(SystemExit, match="begun by 2 processes, now 1"):
+        train.main(["--out", str(tmp_path), *given])
+
+
+FACTS = """
+import json, sys
+import torch
+from examples.demo_model.descent import Descent
+from examples.demo_model.team import Team
+
+team = Team("cpu")
+torch.manual_seed(0)
+module = torch.nn.Linear(3, 1)
+trained = Descent(module, 1e-2, lambda x: module(x).square().mean(), team=team)
+batch = torch.arange(12.0).view(4, 3)
+trained.step(0, 1.0, batch[team.rank * 2 : team.rank * 2 + 2])
+facts = {"weight": module.weight.tolist(), "loss": trained.last_loss.item()}
+facts["together"] = team.in_step(trained.parameters)
+with torch.no_grad():
+    module.weight += team.rank
+facts |= {"apart": team.in_step(trained.parameters), "agreed": team.agree(team.rank + 5.0), "share": team.share(6)}
+open(f"{sys.argv[1]}/{team.rank}.json", "w").write(json.dumps(facts))
+team.close()
+"""
+
+
+def test_a_step_of_two_is_the_step_of_one_on_both_batches(tmp_path: Path) -> None:
+    (tmp_path / "facts.py").write_text(FACTS)
+    ended = together(str(tmp_path / "facts.py"), str(tmp_path))
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second, "what all must know the same"
+    torch.manual_seed(0)
+    module = torch.nn.Linear(3, 1)
+    alone = Descent(module, 1e-2, lambda x: module(x).square().mean())
+    alone.step(0, 1.0, torch.arange(12.0).view(4, 3))
+    assert first["weight"] == pytest.approx(module.weight.detach().numpy(), rel=1e-5)
+    assert first["loss"] == pytest.approx(alone.last_loss.item())
+    assert (first["together"], first["apart"], first["agreed"], first["share"]) == (True, False, 5.0, 3)
+
+
+def test_every_process_draws_pictures_of_its_own() -> None:
+    def seed(rank: int, size: int, step: int) -> int:
+        run = SimpleNamespace(options=SimpleNamespace(seed=0, start_from=None), device="cpu", _stage="flow")
+        run.team = SimpleNamespace(rank=rank, size=size)
+        return Run._generator(run, step).initial_seed()  # type: ignore[arg-type]
+
+    assert len({seed(rank, 2, step) for rank in (0, 1) for step in range(50)}) == 100
+    assert seed(0, 1, 7) == 100_000_007

@@ -5,17 +5,17 @@ What is right is measured on pixels (examples/demo_model), on prompts that its t
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from examples.demo_model.evaluate import held_out_prompts, kind_of, rendered_by_renderay
 from examples.demo_model.examine import examine
 from examples.demo_model.measure import measure
-from tests.conftest import committed_rows, kill, run, wait_until, write_jsonl
+from tests.conftest import committed_rows, digests, kill, run, wait_until, write_jsonl
 from workers import demo
 
 EASY = ("one object", "several equal")  # what the model binds well; docs/models.md has the figures of every kind
@@ -23,11 +23,16 @@ PROMPTS = [each for each in held_out_prompts(60, seed=3) if kind_of(each[1]) in 
 JOB = ("--model", "demo", "--steps", "12")
 
 
+def pictures(out: str | Path) -> list[np.ndarray]:
+    """One of each prompt, (128, 128, 3)."""
+    return list(rendered_by_renderay(str(out), [name for name, _, _ in PROMPTS]))
+
+
 def verdicts(out: str | Path) -> list[bool]:
     """Whether each prompt's picture is right in everything."""
-    pictures = rendered_by_renderay(str(out), [name for name, _, _ in PROMPTS])
     return [
-        examine(scene, measure(picture)).everything for (_, scene, _), picture in zip(PROMPTS, pictures, strict=True)
+        examine(scene, measure(picture)).everything
+        for (_, scene, _), picture in zip(PROMPTS, pictures(out), strict=True)
     ]
 
 
@@ -51,36 +56,52 @@ def test_held_out_prompts_are_drawn_right(plain: list[bool]) -> None:
 
 def test_batches_kernels_and_object_storage_leave_it_where_it_was(manifest: Path, plain: list[bool], s3: str) -> None:
     other = ("--batch-size", "4", "--attention", "sdpa-math")
-    ended = run("render", manifest, *JOB, *other, "--out", f"{s3}/demo", env=os.environ)
+    ended = run("render", manifest, *JOB, *other, "--out", f"{s3}/demo")
     assert ended.returncode == 0, ended.stderr
     assert verdicts(f"{s3}/demo") == plain
+    here, there = (pictures(out) for out in (manifest.parent / "plain", f"{s3}/demo"))
+    assert all(np.abs(a.astype(int) - b).max() <= 3 for a, b in zip(here, there, strict=True))
 
 
-def test_so_do_a_kill_and_a_resume(
-    manifest: Path, plain: list[bool], tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+@pytest.mark.usefixtures("plain")
+def test_a_kill_and_a_resume_change_no_bit(
+    manifest: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     local = tmp_path / "out"
-    job = ["render", manifest, *JOB, "--lease-seconds", "1"]
+    job = ["render", manifest, *JOB, "--lease-seconds", "1", "--workers", "1"]
     first = start(*job, "--out", local)
     wait_until(lambda: committed_rows(local) > 0)
     kill(first.pid)
     first.wait()
     assert committed_rows(local) < len(PROMPTS), "over before the kill: give it more prompts"
     assert run(*job, "--out", local).returncode == 0
-    assert verdicts(local) == plain
+    assert digests(local) == digests(manifest.parent / "plain")
 
 
-def test_the_demo_ends_with_a_report_and_a_contact_sheet(tmp_path: Path) -> None:
-    ended = run("demo", "--out", tmp_path / "demo")
-    assert ended.returncode == 0, ended.stderr
-    shown = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines()[-2:])
-    assert Path(shown["report"]).read_text().startswith("<!doctype html>")
-    assert Path(shown["pictures"]).read_bytes()[:3] == b"\xff\xd8\xff"
+def test_the_demo_ends_with_a_report_and_a_contact_sheet_also_again_and_elsewhere(tmp_path: Path) -> None:
+    def shown(out: Path) -> str:
+        ended = run("demo", "--out", out)
+        assert ended.returncode == 0, ended.stderr
+        files = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines()[-2:])
+        assert Path(files["report"]).parent == out and Path(files["pictures"]).is_relative_to(out)
+        assert Path(files["report"]).read_text().startswith("<!doctype html>")
+        assert Path(files["pictures"]).read_bytes()[:3] == b"\xff\xd8\xff"
+        return ended.stdout
+
+    first = tmp_path / "my demo"
+    said = shown(first)
+    assert "30 rendered now" in said and f"--out '{first}'" in said
+    assert "nothing left to render" in shown(first.rename(tmp_path / "moved"))
+
+
+def test_check_tells_of_rows_and_nothing_else(manifest: Path) -> None:
+    ended = run("check", manifest, "--model", "demo")
+    assert (ended.returncode, ended.stdout + ended.stderr) == (0, f"{len(PROMPTS)} rows, 0 bad\n")
 
 
 def test_it_is_a_genuine_pipeline_of_ten_megabytes_at_most() -> None:
-    from diffusers import FluxPipeline
+    from diffusers import DiffusionPipeline, FluxPipeline
 
-    pipe = FluxPipeline.from_pretrained(demo.FOLDER)
+    pipe = DiffusionPipeline.from_pretrained(demo.FOLDER)
     assert type(pipe) is FluxPipeline and pipe.vae.config.sample_size == demo.DEFAULTS.width
     assert sum(path.stat().st_size for path in demo.FOLDER.rglob("*") if path.is_file()) < 10_000_000

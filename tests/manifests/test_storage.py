@@ -52,6 +52,21 @@ def test_lists_are_sorted_and_may_go_deep(root: Location) -> None:
     assert names(root / "f", recursive=True) == ["a", "b", "c/b", "c/d"]
 
 
+def test_options_of_a_uri_stay_behind_its_path() -> None:
+    job = locate("s3://bucket/run?region=eu-west-1&scheme=https")
+    table = job / "images"
+    assert table.uri == "s3://bucket/run/images?region=eu-west-1&scheme=https"
+    assert table.parent == job and locate(table.uri).path == table.path == "bucket/run/images"
+
+
+def test_a_folder_goes_with_all_in_it(root: Location) -> None:
+    (root / "shown" / "deep" / "x").write_bytes(b"")
+    (root / "kept").write_bytes(b"")
+    (root / "shown").delete_folder()
+    (root / "shown").delete_folder()
+    assert names(root, recursive=True) == ["kept"]
+
+
 def test_a_file_moves_and_replaces(root: Location) -> None:
     source, target = root / "_staging" / "x", root / "images" / "x"
     target.write_bytes(b"old")
