@@ -24,7 +24,7 @@ demo: $(STAMP) ## render a manifest on this machine, no GPU needed
 	@$(BIN)/renderay demo
 
 test: lint ## lint, then every test
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	$(BIN)/ruff check .
