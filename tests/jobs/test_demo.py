@@ -54,8 +54,10 @@ def test_held_out_prompts_are_drawn_right(plain: list[bool]) -> None:
     assert sum(plain) >= 0.85 * len(PROMPTS)
 
 
-def test_batches_kernels_and_object_storage_leave_it_where_it_was(manifest: Path, plain: list[bool], s3: str) -> None:
-    other = ("--batch-size", "4", "--attention", "sdpa-math")
+def test_batches_kernels_compilation_and_object_storage_leave_it_where_it_was(
+    manifest: Path, plain: list[bool], s3: str
+) -> None:
+    other = ("--batch-size", "4", "--attention", "sdpa-math", "--compile", "--workers", "1")
     ended = run("render", manifest, *JOB, *other, "--out", f"{s3}/demo")
     assert ended.returncode == 0, ended.stderr
     assert verdicts(f"{s3}/demo") == plain
