@@ -50,7 +50,8 @@ def parse_model(text: str) -> ModelReference:
         return ModelReference(text, "folder", folder)
     if match := _HUB_ID.fullmatch(text):
         return ModelReference(text, "hub", match["name"], match["revision"])
+    hint = "; did you mean demo?" if difflib.get_close_matches(text.lower(), ["demo"]) else ""
     raise ModelError(
         f"model {text}: neither a folder here, nor a hub id (OWNER/NAME or OWNER/NAME@REVISION), "
-        f"nor demo, tiny:FAMILY or random:FAMILY"
+        f"nor demo, tiny:FAMILY or random:FAMILY{hint}"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from examples.demo_model.words import MAX_TOKENS, caption_words, clip_tokenizer, t5_tokenizer
+from examples.demo_model.words import MAX_TOKENS, capitals, caption_words, clip_tokenizer, t5_tokenizer
 
 LATENT_CHANNELS = 4
 MAX_BYTES = 10_000_000
@@ -113,9 +113,19 @@ def copy_of(pipe: Any, device: str, dtype: torch.dtype) -> Any:
     return type(pipe)(**parts)
 
 
+@torch.no_grad()
+def _level_capitals(pipe: Any) -> None:
+    """Captions capitalise their first word alone, so most capitals were hardly seen: each means the small word."""
+    rows = pipe.text_encoder_2.get_input_embeddings().weight
+    pairs = capitals(pipe.tokenizer_2, caption_words())
+    rows[list(pairs)] = rows[list(pairs.values())]
+
+
 def save(pipe: Any, folder: Path) -> int:
     """Write a bfloat16 copy as a pipeline folder; its size in bytes. ValueError where it is too large to ship."""
-    copy_of(pipe, "cpu", torch.bfloat16).save_pretrained(folder, safe_serialization=True)
+    copied = copy_of(pipe, "cpu", torch.bfloat16)
+    _level_capitals(copied)
+    copied.save_pretrained(folder, safe_serialization=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > MAX_BYTES:
         raise ValueError(f"{folder}: {size} bytes, at most {MAX_BYTES}; make a component smaller")

@@ -38,6 +38,14 @@ def t5_tokenizer(words: tuple[str, ...]) -> Any:
     return T5TokenizerFast(vocab=pieces, extra_ids=0, model_max_length=MAX_TOKENS)
 
 
+def capitals(tokenizer: Any, words: tuple[str, ...]) -> dict[int, int]:
+    """T5's token of each capitalised word -> that of the word itself."""
+    pairs = {"\u2581" + word.capitalize(): "\u2581" + word for word in words if word.capitalize() != word}
+    return {
+        tokenizer.convert_tokens_to_ids(big): tokenizer.convert_tokens_to_ids(small) for big, small in pairs.items()
+    }
+
+
 def clip_tokenizer(words: tuple[str, ...]) -> Any:
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer

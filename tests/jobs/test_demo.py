@@ -107,3 +107,14 @@ def test_it_is_a_genuine_pipeline_of_ten_megabytes_at_most() -> None:
     pipe = DiffusionPipeline.from_pretrained(demo.FOLDER)
     assert type(pipe) is FluxPipeline and pipe.vae.config.sample_size == demo.DEFAULTS.width
     assert sum(path.stat().st_size for path in demo.FOLDER.rglob("*") if path.is_file()) < 10_000_000
+
+
+def test_a_capital_changes_nothing() -> None:
+    import torch
+    from diffusers import DiffusionPipeline
+
+    pipe = DiffusionPipeline.from_pretrained(demo.FOLDER)
+    texts = ("a red circle on a yellow background", "A Red Circle on a Yellow Background")
+    with torch.no_grad():
+        small, big = (pipe.encode_prompt(text, None, max_sequence_length=40)[:2] for text in texts)
+    assert all(torch.equal(a, b) for a, b in zip(small, big, strict=True))

@@ -57,6 +57,12 @@ def test_what_is_no_model_is_refused_in_one_line(text: str, reason: str) -> None
     assert str(refused.value).startswith(f"model {text}: {reason}") and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("text", ["Demo", "dmeo"])
+def test_demo_is_guessed(text: str) -> None:
+    with pytest.raises(ModelError, match=r"did you mean demo\?"):
+        parse_model(text)
+
+
 def test_a_folder_that_diffusers_did_not_save_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"has no model_index\.json"):
         parse_model(str(tmp_path))
