@@ -31,3 +31,4 @@ def test_full_size_is_the_published_one(name: str) -> None:
     assert all(parameter.is_meta for parameter in full.transformer.parameters())
     assert FAMILIES[name].size_multiple(full) == 16
     assert bool(full.transformer.config.get("zero_cond_t")) == (name == "qwen-image-edit-2511")
+    assert bool(full.transformer.config.get("guidance_embeds")) == name.startswith("flux")
