@@ -10,6 +10,7 @@
     driver.py    the loop                         planner.py, sizing.py  which rows go out next
     pool.py      workers as Ray actors            cluster.py  joining or starting Ray
     commits.py   the log: the only truth          ledger.py   what it adds up to
+    error_rows.py  rows that no worker can write
     publish.py   moving files into the tables     lock.py     one driver an output folder
     progress.py  showing it live                  status.py   reading it from outside
     check.py, dry_run.py, demo.py, attention_table.py   the work of smaller commands

@@ -9,13 +9,13 @@ Only the driver writes the log and moves files into the tables.
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from jobs.commits import CommitLog, Record, lease_record, strike_record
+from jobs.error_rows import ROWS_PER_FILE, write_error_rows
 from jobs.ledger import Ledger
 from jobs.planner import GivenUp, LeasePlanner
 from jobs.pool import Event, Member, WorkerPool
@@ -27,13 +27,11 @@ from manifests.row import BadRow, Row
 from manifests.schemas import TABLES
 from manifests.storage import Location, is_full
 from workers.breadcrumb import breadcrumb_location, read_breadcrumb
-from workers.records import bad_row_record
 from workers.settings import Decisions, LeaseResult, WorkerFacts
 from workers.tables import TableWriter
 
 _MAX_BARREN_DEATHS = 4  # deaths in a row without one finished lease, while loading or writing
 _WAIT_SECONDS = 0.5
-_ERRORS_PER_FILE = 1000
 
 log = logging.getLogger("renderay.driver")
 
@@ -216,37 +214,12 @@ class Driver:
         rows: list[BadRow | GivenUp] = [*self.planner.bad_rows, *self.planner.given_up]
         self.planner.bad_rows.clear()
         self.planner.given_up.clear()
-        return [self._error_result(rows[k : k + _ERRORS_PER_FILE]) for k in range(0, len(rows), _ERRORS_PER_FILE)]
-
-    def _error_result(self, rows: list[BadRow | GivenUp]) -> LeaseResult:
-        lease_id = f"{self.run_id}-e{self._error_files:05d}"
-        self._error_files += 1
-        writer = TableWriter(self.out, "errors", lease_id, self.extra)
-        ordinals = []
-        for row in rows:
-            writer.append(bad_row_record(row) if isinstance(row, BadRow) else _given_up_record(row))
-            ordinals.append(row.ordinal if isinstance(row, BadRow) else row.row.ordinal)
-        file = writer.close()
-        assert file is not None
-        return LeaseResult(lease_id, "driver", (), tuple(sorted(ordinals)), 0, 0.0, (file,))
-
-
-def _given_up_record(given_up: GivenUp) -> dict[str, Any]:
-    row = given_up.row
-    return {
-        "id": row.id,
-        "ordinal": row.ordinal,
-        "source_file": row.source_file,
-        "source_line": row.source_line,
-        "field": None,
-        "stage": "crash",
-        "error_type": "WorkerDied",
-        "message": f"brought down {given_up.strikes} workers, the last so: {given_up.reason}",
-        "traceback": None,
-        "attempts": given_up.strikes,
-        "worker_id": None,
-        "node": socket.gethostname(),
-    }
+        results = []
+        for first in range(0, len(rows), ROWS_PER_FILE):
+            lease_id = f"{self.run_id}-e{self._error_files:05d}"
+            self._error_files += 1
+            results.append(write_error_rows(self.out, lease_id, rows[first : first + ROWS_PER_FILE], self.extra))
+        return results
 
 
 def _now() -> datetime:

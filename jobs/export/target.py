@@ -98,10 +98,8 @@ class Target:
             ) from error
 
     def clear(self, folder: str) -> None:
-        """Delete the files below a folder."""
-        for info in (self.location / folder).list(recursive=True):
-            if info.type == pafs.FileType.File:
-                self.location.fs.delete_file(info.path)
+        """Delete a folder and all that is in it."""
+        (self.location / folder).delete_folder()
 
     def close(self) -> None:
         """Remove what was only for the way."""
