@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from examples.demo_model.captions import caption
 from examples.demo_model.layout import lay_out
-from examples.demo_model.scenes import sample_scene
+from examples.demo_model.scenes import HARD_SHARES, sample_scene
 from examples.demo_model.words import MAX_TOKENS
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads do not outlive the fork of a worker process
@@ -31,7 +31,7 @@ class Scenes(Dataset[Batch]):
 
     def __getitem__(self, k: int) -> Batch:
         random = Random(f"{self.seed} {k}")
-        scenes = [sample_scene(random) for _ in range(self.size)]
+        scenes = [sample_scene(random, shares=HARD_SHARES) for _ in range(self.size)]
         objects, backdrops = zip(*(lay_out(scene, random) for scene in scenes), strict=True)
         texts = [_with_strange_word(caption(scene, random), random) for scene in scenes]
         clip_ids, t5_ids = (token_ids(tokenizer, texts).to(torch.int16) for tokenizer in self.tokenizers)

@@ -17,6 +17,8 @@ _BEFORE_CAPTURE = 12  # ordinary steps, in which the allocator, cuBLAS, cuDNN an
 _LOOK_EVERY = 20  # steps; looking waits for the GPU
 _LIMIT = 10  # steps in a row without a finite loss
 _LARGEST_NORM = 1.0
+_DECAY = 0.02
+_T5_FACTOR = 0.3  # of the rate: T5 does not scale its logits down, and at the full rate its attention saturates
 
 
 class Diverged(RuntimeError):
@@ -53,7 +55,7 @@ class Descent:
     def step(self, number: int, share: float, *inputs: torch.Tensor) -> None:
         """Step `number` at a share of the peak rate. Diverged where the loss has not been finite for long."""
         for group in self.optimizer.param_groups:
-            group["lr"].fill_(share * self.peak_rate)
+            group["lr"].fill_(share * self.peak_rate * group["factor"])
         if self._stream is None:
             self._descend(inputs)
         elif self._calls < _BEFORE_CAPTURE:
@@ -114,9 +116,13 @@ class Descent:
 
 def _adamw(module: torch.nn.Module, rate: torch.Tensor) -> torch.optim.Optimizer:
     """Linear layers' matrices decay; norms, biases, convolutions and embeddings' tables do not."""
-    matrices, others = [], []
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in module.named_parameters():
-        (matrices if parameter.ndim == 2 and "embed" not in name else others).append(parameter)
-    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": others, "weight_decay": 0.0}]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True, capturable=rate.is_cuda)
+        decay = _DECAY if parameter.ndim == 2 and "embed" not in name else 0.0
+        factor = _T5_FACTOR if name.startswith("text_encoder_2.") else 1.0
+        groups.setdefault((decay, factor), []).append(parameter)
+    given = [
+        {"params": parameters, "weight_decay": decay, "factor": factor, "lr": rate.clone()}
+        for (decay, factor), parameters in groups.items()
+    ]
+    return torch.optim.AdamW(given, betas=(0.9, 0.99), fused=True, capturable=rate.is_cuda)

@@ -19,6 +19,7 @@ from examples.demo_model.team import Team
 from examples.demo_model.watch import examine_now
 
 _STEPS_BETWEEN_LINES = 200
+_STEPS_BETWEEN_CHECKS = 5000
 _EARLY_LINES = (40, 100)  # the first of them is after compilation and capture
 _Part = TypeVar("_Part")
 _STAGES = ("vae", "flow", "guidance")
@@ -71,6 +72,8 @@ class Run:
         schedule = Schedule(*self.budget(stage), warm_up=warm_up, done=done, agree=self.team.agree)
         self._told, examined, step = None, time.monotonic(), done
         while schedule.goes_on(step):
+            if (step - done) % _STEPS_BETWEEN_CHECKS == 0:
+                self._in_step(descent)
             yield step, schedule.rate(step), self._generator(step)
             self.tell(stage, step, schedule, descent)
             step += 1
@@ -80,13 +83,17 @@ class Run:
                 schedule.pause(examine_now(self, stage, descent.average))
                 examined, self._told = time.monotonic(), None
         descent.average.to_module(descent.module)
-        if not self.team.in_step(descent.parameters):
-            raise Diverged("the processes no longer hold the same weights; nothing of this stage is kept")
+        self._in_step(descent)
         seconds = round(time.monotonic() - self._began, 1)
         skipped = int(descent.skipped.item())
         self.record["stages"][stage] = {"steps": step, "seconds_since_start": seconds, "steps_skipped": skipped}
         if self.team.leads:
             (self.out / "training.json").write_text(json.dumps(self.record, indent=1) + "\n")
+
+    def _in_step(self, descent: Descent) -> None:
+        """Diverged where the processes no longer hold the same weights."""
+        if not self.team.in_step(descent.parameters):
+            raise Diverged("the processes no longer hold the same weights; the last checkpoint has process 0's")
 
     def _generator(self, step: int) -> torch.Generator:
         """This stage's randomness of one step, the same after a resume."""
@@ -95,8 +102,8 @@ class Run:
         return torch.Generator(self.device).manual_seed(number)
 
     def scenes_seed(self) -> int:
-        """Of the scenes to train on: others when finished weights are trained further."""
-        return int(self.options.seed * 2 + bool(self.options.start_from))
+        """Of the scenes to train on: each process has its own, and others when finished weights are trained further."""
+        return int(self.options.seed * 2 + bool(self.options.start_from)) * self.team.size + self.team.rank
 
     def autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda")

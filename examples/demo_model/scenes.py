@@ -7,12 +7,16 @@ sees it in any wording, so a held-out prompt always asks for a combination that 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
 from examples.demo_model.vocabulary import COLOURS, PLACES, SCENERY, SHAPES, SOLID
 
 _HELD_OUT_EVERY = 20
+_KINDS = ("one", "several", "two", "inside", "three")
+SHARES = (34, 18, 32, 6, 10)  # of these kinds, in prompts to examine
+HARD_SHARES = (22, 12, 38, 8, 20)  # in training: more of what is learnt last
 _COUNTS_OF_TWO = (*((1, 1),) * 8, *((1, 2), (2, 1), (2, 2)) * 2, (1, 3), (3, 1), (2, 3), (3, 2))
 TEXTURES = ("plain", "striped", "dotted", "checkered")
 
@@ -57,10 +61,10 @@ class Scene:
         return int.from_bytes(digest, "big") % _HELD_OUT_EVERY == 0
 
 
-def sample_scene(random: Random, held_out: bool = False) -> Scene:
-    """A scene of the wanted side of the split."""
+def sample_scene(random: Random, held_out: bool = False, shares: Sequence[int] = SHARES) -> Scene:
+    """A scene of the wanted side of the split; `shares` are those of one, several equal, two kinds, inside, three."""
     while True:
-        scene = _any_scene(random)
+        scene = _any_scene(random, shares)
         if scene.held_out() == held_out:
             return scene
 
@@ -70,8 +74,8 @@ def unsaid_backdrop(groups: tuple[Group, ...]) -> Backdrop:
     return Backdrop("plain", ("gray",) if "white" in seen and "gray" not in seen else ("white",), said=False)
 
 
-def _any_scene(random: Random) -> Scene:
-    kind = random.choices(("one", "several", "two", "inside", "three"), (34, 18, 32, 6, 10))[0]
+def _any_scene(random: Random, shares: Sequence[int]) -> Scene:
+    kind = random.choices(_KINDS, shares)[0]
     backdrop = _backdrop(random)
     taken = _colours_near(backdrop)
     place = arrangement = relation = None
@@ -94,7 +98,7 @@ def _any_scene(random: Random) -> Scene:
     if not backdrop.said:
         backdrop = unsaid_backdrop(groups)
         if backdrop.colours == ("white",) and any("white" in (group.colour, group.colour_2) for group in groups):
-            return _any_scene(random)  # white and gray objects on nothing said
+            return _any_scene(random, shares)  # white and gray objects on nothing said
     return Scene(groups, backdrop, relation, place, arrangement)
 
 

@@ -65,6 +65,7 @@ class Average:
 
     def __init__(self, module: torch.nn.Module, decay: float = 0.999) -> None:
         self.decay = decay
+        self.names = [name for name, _ in module.named_parameters()]
         self.live = list(module.parameters())
         self.values = [parameter.detach().clone() for parameter in self.live]
 
@@ -75,9 +76,10 @@ class Average:
 
     @torch.no_grad()
     def to_module(self, module: torch.nn.Module) -> None:
-        """Into the module's weights, or a copy's."""
-        for parameter, value in zip(module.parameters(), self.values, strict=True):
-            parameter.copy_(value)
+        """Into the module's weights, a copy's, or those of another module with parameters of these names."""
+        values = dict(zip(self.names, self.values, strict=True))
+        for name, parameter in module.named_parameters():
+            parameter.copy_(values[name])
 
 
 def save_checkpoint(path: Path, **state: Any) -> None:

@@ -75,4 +75,5 @@ class Team:
     def close(self) -> None:
         """Leave it, in peace only: after an error the others wait in a collective, and so would this process here."""
         if self.size > 1:
+            dist.barrier()  # gloo aborts a process whose peer is gone before it has closed its own connections
             dist.destroy_process_group()

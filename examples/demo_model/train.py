@@ -46,6 +46,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=256, help="pictures a step of flow and guidance, on all GPUs")
     parser.add_argument("--vae-batch-size", type=int, default=64, help="pictures a step of the autoencoder, likewise")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the peak learning rates")
+    parser.add_argument(
+        "--auxiliary", type=float, default=0.1, help="weight of the auxiliary losses of flow at the start"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     workers = max((os.cpu_count() or 1) - 1, 0)

@@ -76,7 +76,8 @@ def test_a_stage_left_out_leaves_the_weights_of_the_folder_it_started_from(strai
 def together(*script: str) -> subprocess.CompletedProcess[str]:
     """Two processes of torchrun; both are gone when it returns."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", *script]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    # on the loopback interface: a machine's own name need not lead back to it
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     with subprocess.Popen(
         launch, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -95,7 +96,7 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
     given = [*budget, "--vae-batch-size", "2", "--scenes", "4", "--workers", "0", "--device", "cpu", "--no-compile"]
     train_it = ["-m", "examples.demo_model.train", "--out", str(tmp_path), *given, "--examine-seconds", "0"]
     ended = together(*train_it)
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("pipeline,") == 3  # one process tells of three stages
     record = json.loads((tmp_path / "training.json").read_text())
     assert record["processes"] == 2 and record["stages"]["flow"]["steps"] >= 1 and len(weights(tmp_path)) == 4
@@ -128,7 +129,7 @@ team.close()
 def test_a_step_of_two_is_the_step_of_one_on_both_batches(tmp_path: Path) -> None:
     (tmp_path / "facts.py").write_text(FACTS)
     ended = together(str(tmp_path / "facts.py"), str(tmp_path))
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.returncode == 0, ended.stderr
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert first == second, "what all must know the same"
     torch.manual_seed(0)
