@@ -103,6 +103,12 @@ class Tap:
         self.hidden: torch.Tensor | None = None
         self._handle = transformer.single_transformer_blocks[_AFTER_BLOCK].register_forward_hook(self._keep)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tap:
+        """That of a copied transformer: without tokens, which belong to a graph that cannot be copied."""
+        copied = object.__new__(Tap)
+        copied.hidden = None
+        return copied
+
     def _keep(self, block: torch.nn.Module, given: Any, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         self.hidden = output[1]
 

@@ -22,7 +22,7 @@ import torch
 from examples.demo_model.descent import Diverged
 from examples.demo_model.distil import distil
 from examples.demo_model.flow import train_flow
-from examples.demo_model.pipeline import build, save
+from examples.demo_model.pipeline import build, save, trained_parts
 from examples.demo_model.run import Run
 from examples.demo_model.team import Team
 from examples.demo_model.train_vae import train_vae
@@ -35,6 +35,9 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument("--start-from", type=Path, help="pipeline folder whose weights come first")
+    parser.add_argument(
+        "--renew", action="append", default=[], metavar="COMPONENT", help="begin this one of --start-from anew"
+    )
     for stage, minutes in (("vae", None), ("flow", 10.0), ("guidance", 1.2)):
         parser.add_argument(
             f"--{stage}-minutes", type=float, default=minutes, help="without examinations; 0 leaves the stage out"
@@ -82,6 +85,11 @@ def start(options: argparse.Namespace) -> Any:
         from diffusers import FluxPipeline
 
         pipe = FluxPipeline.from_pretrained(options.start_from, dtype=torch.float32)
+        if unknown := set(options.renew) - set(trained_parts(pipe)):
+            sys.exit(f"--renew {', '.join(sorted(unknown))}: not one of {', '.join(trained_parts(pipe))}")
+        if options.renew:
+            fresh = build()
+            pipe.register_modules(**{name: getattr(fresh, name) for name in options.renew})
     else:
         pipe = build()
     for encoder in (pipe.text_encoder, pipe.text_encoder_2):
