@@ -64,7 +64,12 @@ def connected(spec: JobSpec) -> Iterator[Resources]:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = spec.address or "on this machine"
-        raise SpecError(f"Ray {where}: cannot be reached: {one_line(error, 300)}") from error
+        remedy = (
+            "; use the Ray and Python that the cluster has, or `renderay submit`"
+            if "ersion mismatch" in str(error)
+            else ""
+        )
+        raise SpecError(f"Ray {where}: cannot be reached: {one_line(error, 300)}{remedy}") from error
     try:
         yield _resources(spec, ray.cluster_resources())
     finally:
