@@ -20,7 +20,7 @@ from workers.reference import parse_model
 MAX_BYTES = (
     64 << 20
 )  # the head node keeps what is sent in memory, and takes 100 MiB at a time, renderay's code included
-_AN_URI = "an URI such as s3://"
+_A_URI = "a URI such as s3://"
 _A_HUB_ID = "a model of the Hugging Face hub"
 
 
@@ -64,14 +64,14 @@ def resolve(spec: JobSpec, shared: Sequence[str]) -> Reach:
 
 
 def _local_path(text: str) -> str | None:
-    """The absolute path that a text names on this machine; None for an URI, which is not looked at here."""
+    """The absolute path that a text names on this machine; None for a URI, which is not looked at here."""
     return None if "://" in text and not text.startswith("file://") else locate(text).path
 
 
 def _folder(text: str) -> str:
     path = _local_path(text)
     if path is None:
-        raise SpecError(f"shared {text}: must be a folder; an URI is reached without it")
+        raise SpecError(f"shared {text}: must be a folder; a URI is reached without it")
     return path
 
 
@@ -91,7 +91,7 @@ def _out(text: str, folders: Sequence[str]) -> str:
     if path is None:
         return text
     if not _inside(path, folders):
-        raise SpecError(f"out {text}: {_only_here('folder', _AN_URI)}")
+        raise SpecError(f"out {text}: {_only_here('folder', _A_URI)}")
     return path
 
 
@@ -138,7 +138,7 @@ def _require_small(files: Sequence[ManifestFile]) -> None:
     if size > MAX_BYTES:
         raise ManifestError(
             f"{files[0].location.uri}: {size / 2**20:.0f} MiB of manifest, and at most {MAX_BYTES >> 20} MiB are "
-            f"sent along; give {_AN_URI}, or name a folder that all machines of the cluster have with --shared FOLDER"
+            f"sent along; give {_A_URI}, or name a folder that all machines of the cluster have with --shared FOLDER"
         )
 
 
@@ -148,4 +148,4 @@ def _require_reachable_images(files: Sequence[ManifestFile], spec: JobSpec, fold
             path = _local_path(image.uri) if image.uri else None
             if path is not None and not _inside(path, folders):
                 where = f"{row.source_file}:{row.source_line}"
-                raise ManifestError(f"{where}: image {image.uri}: {_only_here('file', _AN_URI)}")
+                raise ManifestError(f"{where}: image {image.uri}: {_only_here('file', _A_URI)}")

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import tempfile
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from jobs.submit.reach import Reach
 from manifests.errors import JobStopped, SpecError, one_line
 
 _CONNECT_SECONDS = 10.0
+_START_SECONDS = 30.0  # a new cluster's job server answers before its first machine can take jobs
 _STOP_SECONDS = "60"  # from SIGTERM to SIGKILL of `ray job stop`: its own 3 may cut the orderly end short
 _EXAMPLE = "as http://HEAD:8265, the port of its dashboard"
 _CHATTY = (  # loggers that set their own level, INFO, when they are imported
@@ -48,7 +50,7 @@ class JobServer:
         with tempfile.TemporaryDirectory(prefix="renderay-submit-") as folder:
             write_bundle(Path(folder), spec, reach)
             try:
-                self.client.submit_job(
+                self._submit(
                     entrypoint=f"{entrypoint} --dry-run" if dry_run else entrypoint,
                     submission_id=submission_id,
                     runtime_env={**runtime_env, "env_vars": environment, "working_dir": folder},
@@ -58,6 +60,18 @@ class JobServer:
                 raise SpecError(f"runtime-env: {one_line(error, 300)}") from error
             except Exception as error:
                 raise JobStopped(f"job {submission_id}: not taken by {self.url}: {one_line(error, 300)}") from error
+
+    def _submit(self, **job: Any) -> None:
+        """Submit, again and again while the cluster has only just started."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self.client.submit_job(**job)
+                return
+            except RuntimeError as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(1.0)
 
     def hints(self, submission_id: str) -> str:
         """The commands that show and stop a job."""

@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -21,21 +22,47 @@ import pytest
 TOKEN = "of-the-test-cluster-alone-0123456789"
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the job server of a cluster of this machine, which asks for a token that this process has."""
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster's job server, asked without Ray's client, whose settings would stay in this process."""
+
+    url: str
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What it answers, from JSON."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        request = urllib.request.Request(f"{self.url}/api/jobs/{path}", method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def job(self, submission_id: str) -> dict[str, Any]:
+        """A job's status, exit code and metadata."""
+        return dict(self.ask(submission_id))
+
+    def log(self, submission_id: str) -> str:
+        """A job's log as far as it goes."""
+        return str(self.ask(f"{submission_id}/logs")["logs"])
+
+    def ended(self, submission_id: str) -> Callable[[], bool]:
+        """Whether a job has ended, to wait for."""
+        return lambda: self.job(submission_id)["status"] not in ("PENDING", "RUNNING")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster on this machine that asks for a token, which this process has."""
     folder = tmp_path_factory.mktemp("ray")
     (folder / "token").write_text(TOKEN)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "http_proxy"):
             patch.delenv(name, raising=False)
         patch.setenv("RAY_AUTH_TOKEN_PATH", str(folder / "token"))
-        with _head(folder) as url:
-            yield url
+        with _head(folder) as head:
+            yield head
 
 
 @contextlib.contextmanager
-def _head(folder: Path) -> Iterator[str]:
+def _head(folder: Path) -> Iterator[Cluster]:
     dashboard, client = _free_port(), _free_port()
     command = [
         Path(sys.executable).parent / "ray", "start", "--head", "--block", "--disable-usage-stats",
@@ -48,9 +75,9 @@ def _head(folder: Path) -> Iterator[str]:
     with (folder / "ray.log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
-        url = f"http://127.0.0.1:{dashboard}"
-        _wait_for(url, process, folder / "ray.log")
-        yield url
+        head = Cluster(f"http://127.0.0.1:{dashboard}")
+        _wait_for(head, process, folder / "ray.log")
+        yield head
     finally:
         _end(process)
 
@@ -62,14 +89,13 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    request = urllib.request.Request(f"{url}/api/jobs/", headers={"Authorization": f"Bearer {TOKEN}"})
+def _wait_for(head: Cluster, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 120
     while True:
         try:
-            json.load(urllib.request.urlopen(request, timeout=5))
+            head.ask("")
             return
-        except (OSError, urllib.error.URLError):
+        except OSError:
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.2)
 

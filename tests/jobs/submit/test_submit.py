@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import signal
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from jobs.submit.server import connect, parse_address
-from manifests.errors import SpecError
 from tests.conftest import assert_exact, read_table, run, wait_until, write_jsonl
+from tests.jobs.submit.conftest import Cluster
 
 MODEL = ["--model", "tiny:flux.1-dev", "--steps", "2", "--workers", "1"]
 
 
-def client_of(cluster: str) -> Any:
-    return connect(cluster).client
-
-
-def ended(client: Any, submission_id: str) -> Callable[[], bool]:
-    return lambda: bool(client.get_job_info(submission_id).status.is_terminal())
-
-
-def test_a_job_renders_ends_as_its_render_does_and_resumes(tmp_path: Path, cluster: str) -> None:
+def test_a_job_renders_ends_as_its_render_does_and_resumes(tmp_path: Path, cluster: Cluster) -> None:
     rows = [{"id": "fox", "prompt": "a fox"}, {"id": "hens", "prompt": "hens", "num_images": 2}]
     manifest = write_jsonl(tmp_path / "m.jsonl", [*rows, {"id": "oops", "prompt": "ramen", "width": 100}])
     out = tmp_path / "shared" / "out"
-    job = ["submit", manifest, *MODEL, "--out", out, "--shared", tmp_path / "shared", "--address", cluster]
+    job = ["submit", manifest, *MODEL, "--out", out, "--shared", tmp_path / "shared", "--address", cluster.url]
     done = run(*job)
     assert (done.returncode, done.stderr) == (3, ""), done.stdout + done.stderr
     submission_id, *log = done.stdout.splitlines()
@@ -40,19 +31,19 @@ def test_a_job_renders_ends_as_its_render_does_and_resumes(tmp_path: Path, clust
     assert_exact(out, {"fox": 1, "hens": 2}, failed={"oops"})
     [error] = read_table(out, "errors")
     assert error["source_file"].endswith("/sent/0/m.jsonl") and error["source_line"] == 3
-    info = client_of(cluster).get_job_info(submission_id)
-    assert info.driver_exit_code == 3 and info.metadata["renderay_out"] == str(out)
+    job_there = cluster.job(submission_id)
+    assert job_there["driver_exit_code"] == 3 and job_there["metadata"]["renderay_out"] == str(out)
 
     again = run(*job)  # the file has travelled anew
     assert again.returncode == 3 and "nothing left to render" in again.stdout
 
 
 def test_an_interrupted_command_leaves_its_job_which_holds_the_folder_and_stops_in_order(
-    tmp_path: Path, cluster: str, start: Callable[..., subprocess.Popen[str]]
+    tmp_path: Path, cluster: Cluster, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     manifest = write_jsonl(tmp_path / "m.jsonl", [{"prompt": f"picture {k}"} for k in range(1000)])
     out = tmp_path / "out"
-    job = ["submit", manifest, *MODEL, "--out", out, "--shared", tmp_path, "--address", cluster]
+    job = ["submit", manifest, *MODEL, "--out", out, "--shared", tmp_path, "--address", cluster.url]
     first = start(*job)
     wait_until((out / "_lock" / "driver.json").exists)
     first.send_signal(signal.SIGINT)
@@ -60,41 +51,45 @@ def test_an_interrupted_command_leaves_its_job_which_holds_the_folder_and_stops_
     submission_id = stdout.split("\n")[0]
     assert first.returncode == 130 and stderr.count("\n") == 1
     assert stderr.startswith(f"renderay: job {submission_id} runs on; ")
-    assert f"ray job stop --address {cluster} {submission_id}`" in stderr
-    client = client_of(cluster)
-    assert client.get_job_status(submission_id) == "RUNNING"
+    assert f"stop: `RAY_AUTH_MODE=token ray job stop --address {cluster.url} {submission_id}`" in stderr
+    assert cluster.job(submission_id)["status"] == "RUNNING"
 
     second = run(*job)
     assert second.returncode == 2 and second.stdout.splitlines()[-1].startswith(f"renderay: {out}: process ")
 
-    client.stop_job(submission_id)
-    wait_until(ended(client, submission_id))
-    assert client.get_job_status(submission_id) == "STOPPED"
-    said = client.get_job_logs(submission_id).splitlines()[-1]
+    cluster.ask(f"{submission_id}/stop", "POST")
+    wait_until(cluster.ended(submission_id))
+    assert cluster.job(submission_id)["status"] == "STOPPED"
+    said = cluster.log(submission_id).splitlines()[-1]
     assert said == "renderay: stopped by SIGTERM; the same command resumes"
 
 
-def test_a_job_that_is_not_waited_for_prints_its_id_and_a_dry_run_only_looks(tmp_path: Path, cluster: str) -> None:
+def test_a_job_that_is_not_waited_for_prints_its_id_and_a_dry_run_only_looks(
+    tmp_path: Path, cluster: Cluster, s3: str
+) -> None:
     missing = tmp_path / "not" / "there.jsonl"  # on the cluster, as far as the client knows
-    options = [*MODEL, "--out", tmp_path / "out", "--shared", tmp_path, "--address", cluster.removeprefix("http://")]
-    sent = run("submit", missing, *options, "--no-wait")
+    address = ["--shared", tmp_path, "--address", cluster.url.removeprefix("http://")]
+    sent = run("submit", missing, *MODEL, "--out", tmp_path / "out", *address, "--no-wait")
     assert sent.returncode == 0 and sent.stderr.startswith("log: `")
     [submission_id] = sent.stdout.splitlines()
-    client = client_of(cluster)
 
     manifest = write_jsonl(tmp_path / "m.jsonl", [{"prompt": "a fox"}])
-    looked = run("submit", manifest, *options, "--dry-run")
-    assert looked.returncode == 0 and "rows: 1, of which 0 bad; pictures: 1" in looked.stdout
-    assert not (tmp_path / "out").exists()
+    keys = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    (tmp_path / "env.yaml").write_text(json.dumps({"env_vars": keys}))
+    looked = run(
+        "submit", manifest, *MODEL, "--out", f"{s3}/out", *address, "--runtime-env", tmp_path / "env.yaml", "--dry-run"
+    )
+    assert looked.returncode == 0, looked.stdout
+    assert looked.stdout.splitlines()[-1] == f"already in {s3}/out: 0 rows; left: 1"
 
-    wait_until(ended(client, submission_id))
-    assert client.get_job_info(submission_id).driver_exit_code == 2
-    assert client.get_job_logs(submission_id).endswith(f"renderay: {missing}: no such file or folder\n")
+    wait_until(cluster.ended(submission_id))
+    assert cluster.job(submission_id)["driver_exit_code"] == 2
+    assert cluster.log(submission_id).endswith(f"renderay: {missing}: no such file or folder\n")
 
 
-def test_a_wrong_token_and_a_wrong_runtime_environment_are_one_line(tmp_path: Path, cluster: str) -> None:
+def test_a_wrong_token_and_a_wrong_runtime_environment_are_one_line(tmp_path: Path, cluster: Cluster) -> None:
     manifest = write_jsonl(tmp_path / "m.jsonl", [{"prompt": "a fox"}])
-    job = ["submit", manifest, *MODEL, "--out", "s3://bucket/out", "--address", cluster]
+    job = ["submit", manifest, *MODEL, "--out", "s3://bucket/out", "--address", cluster.url]
     refused = run(*job, env=os.environ | {"RAY_AUTH_TOKEN": "another"})
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert "the cluster wants a token, and none it knows is here" in refused.stderr
@@ -136,14 +131,3 @@ def test_what_can_be_told_here_is_told_before_anything_is_sent(tmp_path: Path, o
     refused = run("submit", manifest, "--model", "tiny:flux.1-dev", *options, env=environment)
     assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
     assert refused.stderr.startswith(f"renderay: {reason}")
-
-
-@pytest.mark.parametrize("address", ["auto", "head", "ray://head:10001", "http://head:port", "http://:8265", "head:1x"])
-def test_an_address_that_is_no_url_of_a_job_server_is_refused(address: str) -> None:
-    with pytest.raises(SpecError, match=f"^address {address}: must be the URL of the cluster's job server"):
-        parse_address(address)
-
-
-def test_an_address_needs_no_scheme_beside_a_port() -> None:
-    assert parse_address("head:8265") == parse_address("http://head:8265/") == "http://head:8265"
-    assert parse_address("https://cluster.example/ray") == "https://cluster.example/ray"
