@@ -16,6 +16,7 @@
     check.py, dry_run.py, demo.py, attention_table.py   the work of smaller commands
     bench/       attention backends in turns      export/      from the tables to what other programs take
     results/     after the job: reading what it left
+    submit/      the same render, as a job of a running cluster
 
 Rule: only the driver writes the log and moves files; the driver never imports torch.
 """

@@ -19,6 +19,7 @@ from jobs.commands.export import export
 from jobs.commands.render import render
 from jobs.commands.report import report
 from jobs.commands.status import status
+from jobs.commands.submit import submit
 from jobs.commands.usage import usage_line
 from manifests.errors import RenderayError
 
@@ -38,7 +39,7 @@ def cli() -> None:
     """Render manifests of prompts on every GPU of a Ray cluster; leaves Parquet: pictures, and what each step cost."""
 
 
-for _command in (render, check, status, report, compare, export, attention, bench, demo):
+for _command in (render, submit, check, status, report, compare, export, attention, bench, demo):
     cli.add_command(_command)
 
 

@@ -64,11 +64,19 @@ def connected(spec: JobSpec) -> Iterator[Resources]:
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = spec.address or "on this machine"
-        raise SpecError(f"Ray {where}: cannot be reached: {one_line(error, 300)}") from error
+        raise SpecError(f"Ray {where}: cannot be reached: {one_line(error, 300)}{_remedy(spec, error)}") from error
     try:
         yield _resources(spec, ray.cluster_resources())
     finally:
         ray.shutdown()
+
+
+def _remedy(spec: JobSpec, error: Exception) -> str:
+    if "ersion mismatch" in str(error):
+        return "; use the Ray and Python that the cluster has, or `renderay submit`"
+    if spec.address and "RAY_AUTH_MODE" not in os.environ:  # Ray's error does not say that a token is missing
+        return "; if the cluster asks for a token, set RAY_AUTH_MODE=token"
+    return ""
 
 
 def _local_options(spec: JobSpec) -> dict[str, object]:

@@ -29,11 +29,11 @@ _NAMED_METAVARS = {
 }
 
 
-def spec_options() -> Callable[[Any], Any]:
-    """Give a click command one option for every JobSpec field but `manifest`."""
+def spec_options(*without: str) -> Callable[[Any], Any]:
+    """Give a click command one option for every JobSpec field but `manifest` and those it defines itself."""
 
     def decorate(function: Any) -> Any:
-        fields = [name for name in JobSpec.model_fields if name != "manifest"]
+        fields = [name for name in JobSpec.model_fields if name not in ("manifest", *without)]
         for name in reversed(fields):
             function = _option(name)(function)
         return function

@@ -189,9 +189,12 @@ def _render_actor() -> Any:
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the run in order, as an error does."""
+    terminated = False
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise JobStopped("stopped by SIGTERM; the same command resumes")
+        nonlocal terminated
+        terminated = True
+        raise KeyboardInterrupt  # inside ray.wait any other error becomes a SystemError
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
@@ -200,6 +203,10 @@ def _terminable() -> Iterator[None]:
         return
     try:
         yield
+    except KeyboardInterrupt as error:
+        if not terminated:
+            raise
+        raise JobStopped("stopped by SIGTERM; the same command resumes") from error
     finally:
         signal.signal(signal.SIGTERM, before)
 

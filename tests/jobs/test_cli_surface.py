@@ -9,15 +9,17 @@ import pytest
 from jobs.cli import cli
 from tests.conftest import run, write_jsonl
 
+RENDER = {
+    "manifest", "--model", "--out", "--attention", "--gpus", "--workers", "--batch-size", "--compile",
+    "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
+    "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds", "--lora",
+    "--stall-timeout", "--encode-threads", "--config", "--dry-run",
+    "--gpus-per-worker", "--gpu-memory", "--offload",
+    "--quantize", "--allow-pickle", "--no-allow-pickle", "--trust-remote-code", "--no-trust-remote-code",
+}  # fmt: skip
 SURFACE = {
-    "render": {
-        "manifest", "--model", "--out", "--attention", "--gpus", "--workers", "--batch-size", "--compile",
-        "--no-compile", "--dtype", "--steps", "--width", "--height", "--guidance-scale", "--true-cfg-scale",
-        "--negative-prompt", "--seed", "--format", "--column", "--limit", "--address", "--lease-seconds", "--lora",
-        "--stall-timeout", "--encode-threads", "--config", "--dry-run",
-        "--gpus-per-worker", "--gpu-memory", "--offload",
-        "--quantize", "--allow-pickle", "--no-allow-pickle", "--trust-remote-code", "--no-trust-remote-code",
-    },
+    "render": RENDER,
+    "submit": RENDER | {"--shared", "--runtime-env", "--no-wait"},
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
     "attention": {"--json"},
@@ -43,6 +45,7 @@ def test_commands_and_options_are_these_and_no_others() -> None:
     assert found == SURFACE
     assert {name for name, command in cli.commands.items() for option in command.params if option.multiple} == {
         "render",
+        "submit",
         "check",
         "bench",
         "compare",
