@@ -16,6 +16,7 @@ from jobs.jobfile import (
     require_same_model,
 )
 from jobs.ledger import Ledger
+from jobs.outfolder import require_folder, require_vacant
 from jobs.planner import LeasePlanner
 from jobs.sizing import LeaseSizer
 from jobs.spec import JobSpec
@@ -115,9 +116,10 @@ def read_ledger(out: Location) -> Ledger:
 def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     """Look at manifest and output folder; nothing is written.
 
-    Raises ManifestError, ModelError, OutputMismatch or SpecError where the job cannot be.
+    Raises ManifestError, ModelError, OutputError or SpecError where the job cannot be.
     """
     out = locate(spec.out)
+    require_folder(out)
     parse_model(spec.model)
     files = find_files(spec.manifest)
     contents = digest(files)
@@ -128,6 +130,7 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
             f"{out.uri}: holds a job's log but no job.json, so nothing tells which job; give another --out"
         )
     if file is None:
+        require_vacant(out)
         file = new_job_file(spec, contents, survey(files, spec.columns), datetime.now(UTC))
     else:
         require_same_job(out, file, spec, contents)

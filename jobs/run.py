@@ -22,11 +22,12 @@ from jobs.commits import CommitLog, end_record, new_run_id, run_record
 from jobs.driver import Driver
 from jobs.job import RenderJob, open_job
 from jobs.lock import BEAT_SECONDS, DriverLock, lock_for
+from jobs.outfolder import unwritable
 from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.spec import JobSpec
-from manifests.errors import JobStopped, OutputError, one_line
+from manifests.errors import JobStopped, one_line
 from workers.logs import log_to
 from workers.pipelines import LoadOptions
 from workers.settings import WorkerSettings
@@ -73,8 +74,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     except OSError as error:
         if job.ledger.rows is not None:  # it could be written once
             raise _stopped(job, error) from error
-        reason = one_line(error, 300)
-        raise OutputError(f"{job.out.uri}: cannot be written: {reason}; give an --out that can be") from error
+        raise unwritable(job.out, error) from error
     commits = CommitLog(job.out, run_id)
     try:
         roll_forward(job.out, commits, datetime.now(UTC))
