@@ -6,7 +6,7 @@
     spec.py      what is asked for
     run.py       one run from beginning to end
     job.py       a job: manifest, ledger, decisions    jobfile.py, card.py  what it writes about itself
-    outfolder.py  may a job begin there?                  glossary.py  what the tables' columns mean
+    outfolder.py  may a job begin there, and undoing it   glossary.py  what the tables' columns mean
     driver.py    the loop                         planner.py, sizing.py  which rows go out next
     pool.py      workers as Ray actors            cluster.py  joining or starting Ray
     commits.py   the log: the only truth          ledger.py   what it adds up to

@@ -35,7 +35,10 @@ from workers.settings import Decisions, WorkerFacts
 
 @dataclass
 class RenderJob:
-    """A job that has been looked at and may be driven. `rows` is how many manifest rows it takes."""
+    """A job that has been looked at and may be driven.
+
+    `rows` is how many manifest rows it takes; `is_new` says that its output folder held no job before.
+    """
 
     spec: JobSpec
     out: Location
@@ -45,6 +48,7 @@ class RenderJob:
     ledger: Ledger
     sizer: LeaseSizer
     rows: int
+    is_new: bool
 
     @property
     def complete(self) -> bool:
@@ -129,6 +133,7 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
         raise OutputError(
             f"{out.uri}: holds a job's log but no job.json, so nothing tells which job; give another --out"
         )
+    is_new = file is None
     if file is None:
         require_vacant(out)
         file = new_job_file(spec, contents, survey(files, spec.columns), datetime.now(UTC))
@@ -137,4 +142,4 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     rows = min(file.rows, spec.limit or file.rows)
     if rows == 0:
         raise ManifestError(f"{', '.join(spec.manifest)}: no row in it; a manifest needs at least one")
-    return RenderJob(spec, out, run_id, files, file, ledger, LeaseSizer(spec.lease_seconds), rows)
+    return RenderJob(spec, out, run_id, files, file, ledger, LeaseSizer(spec.lease_seconds), rows, is_new)

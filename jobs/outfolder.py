@@ -1,7 +1,8 @@
-"""The output folder before a job is in it: may one begin there."""
+"""The output folder before a job is in it: may one begin there, and leaving it as it was where that one is refused."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from manifests.schemas import TABLES
 from manifests.storage import Location
 
 _FOLDERS = ("_commits", "_staging", "_logs", "_lock")  # a run that died before job.json left them
+_FILES = ("job.json", "README.md", "_lock/driver.json", "_lock/driver.lock")
 _BYSTANDERS = {"lost+found"}  # besides names that begin with a dot: a fresh volume has it
 _SHOWN = 3  # foreign files named in the message
 _REASONS = {
@@ -67,6 +69,32 @@ def unwritable(out: Location, error: OSError) -> OutputError:
     known = _REASONS.get(error.errno or 0) if out.is_local else None
     reason = known or one_line(error, 300)
     return OutputError(f"{out.uri}: cannot be written: {reason}; give an --out in a folder where files can be made")
+
+
+def absent_folders(out: Location) -> list[Path]:
+    """OUT and the folders above it that are still to be made, the innermost first; object stores have none."""
+    path = Path(out.path)
+    return [each for each in (path, *path.parents) if not os.path.lexists(each)] if out.is_local else []
+
+
+def clear_new_job(out: Location, keep_logs: bool) -> None:
+    """Delete what a job that never began has written, its lock excepted. Only the holder of the lock may."""
+    with contextlib.suppress(OSError):  # the refusal is what matters
+        for name in (*_FOLDERS, *TABLES):
+            if name != "_lock" and not (keep_logs and name == "_logs"):
+                (out / name).delete_folder()
+        for name in _FILES:
+            (out / name).delete()
+
+
+def remove_folders(out: Location, absent: list[Path]) -> None:
+    """Once the lock is released, remove its folder and those that were absent before; one with anything in it stays."""
+    with contextlib.suppress(OSError):
+        if out.is_local:
+            for folder in (Path(out.path) / "_lock", *absent):
+                folder.rmdir()
+        elif not (out / "_lock").list():
+            (out / "_lock").delete_folder()
 
 
 def _nearest(out: Location) -> Path:
