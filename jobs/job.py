@@ -102,6 +102,7 @@ def model_rules(model: ModelFacts, spec: JobSpec | None = None) -> RowRules:
     return RowRules(
         **(defaults | given),
         size_multiple=model.size_multiple,
+        sizes=model.sizes,
         columns=model.columns,
         parameters=model.parameters,
         min_images=model.min_images,
