@@ -5,19 +5,28 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 
+from jobs.check import inspected_rules
+from jobs.cluster import require_reachable
 from jobs.commits import new_run_id
 from jobs.job import RenderJob, open_job
+from jobs.rules import require_possible
 from jobs.spec import JobSpec
 from manifests.row import BadRow
 from manifests.rows import parse_rows
 
 
 def describe(spec: JobSpec) -> str:
-    """The job as it would run: options, manifest, what is done already. Writes nothing, starts no worker."""
+    """The job as it would run: options, manifest, what is done already. Writes nothing, starts no worker.
+
+    Raises what `jobs.run.render` raises before a worker loads the model's weights.
+    """
+    require_possible(spec)
     job = open_job(spec, new_run_id(datetime.now(UTC), "dry"))
+    require_reachable(spec.address)
+    rules = inspected_rules(spec.model, spec.row_defaults)
     bad: Counter[str] = Counter()
     pictures = 0
-    for row in parse_rows(job.files, spec.columns, spec.rules(), spec.limit):
+    for row in parse_rows(job.files, spec.columns, rules, spec.limit):
         if isinstance(row, BadRow):
             bad[row.field] += 1
         else:

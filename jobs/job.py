@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -18,17 +19,16 @@ from jobs.jobfile import (
 from jobs.ledger import Ledger
 from jobs.outfolder import require_folder, require_vacant
 from jobs.planner import LeasePlanner
+from jobs.rules import model_rules
 from jobs.sizing import LeaseSizer
 from jobs.spec import JobSpec
-from manifests.errors import ManifestError, OutputError, SpecError
+from manifests.errors import ManifestError, OutputError
 from manifests.files import ManifestFile, digest, find_files
 from manifests.plan import cut_blocks
-from manifests.row import Row
+from manifests.row import BadRow, Row
 from manifests.rows import parse_rows
 from manifests.storage import Location, locate
 from manifests.survey import survey
-from manifests.validate import OPTIONAL, RowRules
-from workers.model import ModelFacts
 from workers.reference import parse_model
 from workers.settings import Decisions, WorkerFacts
 
@@ -79,35 +79,16 @@ class RenderJob:
 
     def sample(self, facts: WorkerFacts) -> Row | None:
         """The first row that this model can render."""
-        rows = parse_rows(self.files, self.spec.columns, model_rules(facts.model, self.spec), self.spec.limit)
-        return next((row for row in rows if isinstance(row, Row)), None)
+        return next((row for row in self._parse(facts) if isinstance(row, Row)), None)
 
     def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
         """Read the manifest under the model's rules."""
-        rows = parse_rows(self.files, self.spec.columns, model_rules(facts.model, self.spec), self.spec.limit)
-        blocks = cut_blocks(rows, min(decisions.batch_size, facts.model.max_batch or decisions.batch_size))
-        return LeasePlanner(blocks, self.ledger, self.sizer, self.run_id, self.rows)
+        size = min(decisions.batch_size, facts.model.max_batch or decisions.batch_size)
+        return LeasePlanner(cut_blocks(self._parse(facts), size), self.ledger, self.sizer, self.run_id, self.rows)
 
-
-def model_rules(model: ModelFacts, spec: JobSpec | None = None) -> RowRules:
-    """What a row may say to this model, in this job if there is one.
-
-    SpecError where the job sets an option that the pipeline has no argument for.
-    """
-    given = {name: value for name in OPTIONAL if spec and (value := getattr(spec, name)) is not None}
-    if useless := sorted(given.keys() - model.columns):
-        flag = useless[0].replace("_", "-")
-        raise SpecError(f"--{flag} {given[useless[0]]}: {model.pipeline} takes no such argument; leave it out")
-    defaults = {name: value for name, value in asdict(model.defaults).items() if value is not None}
-    return RowRules(
-        **(defaults | given),
-        size_multiple=model.size_multiple,
-        sizes=model.sizes,
-        columns=model.columns,
-        parameters=model.parameters,
-        min_images=model.min_images,
-        max_images=model.max_images,
-    )
+    def _parse(self, facts: WorkerFacts) -> Iterator[Row | BadRow]:
+        rules = model_rules(facts.model, self.spec.row_defaults)
+        return parse_rows(self.files, self.spec.columns, rules, self.spec.limit)
 
 
 def read_ledger(out: Location) -> Ledger:

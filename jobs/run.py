@@ -26,6 +26,7 @@ from jobs.outfolder import absent_folders, clear_new_job, remove_folders, unwrit
 from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
+from jobs.rules import require_possible
 from jobs.spec import JobSpec
 from manifests.errors import AttentionError, JobStopped, ManifestError, ModelError, SpecError, one_line
 from workers.logs import log_to
@@ -65,6 +66,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     """
     began = time.monotonic()
     run_id = new_run_id(datetime.now(UTC), token.token_hex(2))
+    require_possible(spec)
     job = open_job(spec, run_id)
     if job.complete and is_intact(job.out):
         return replace(_summary(job, job.ledger.pictures, began), was_complete=True)

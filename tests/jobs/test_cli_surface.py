@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from jobs.cli import cli
-from tests.conftest import run, write_jsonl
+from tests.conftest import ROOT, command, run, write_jsonl
+from workers import demo
 
 SURFACE = {
     "render": {
@@ -18,7 +21,7 @@ SURFACE = {
         "--gpus-per-worker", "--gpu-memory", "--offload",
         "--quantize", "--allow-pickle", "--no-allow-pickle", "--trust-remote-code", "--no-trust-remote-code",
     },
-    "check": {"manifest", "--model", "--column", "--limit"},
+    "check": {"manifest", "--model", "--column", "--width", "--height", "--limit"},
     "status": {"out", "--json"},
     "attention": {"--json"},
     "report": {"out", "--to", "--pictures"},
@@ -152,6 +155,49 @@ def test_a_dry_run_tells_all_and_writes_nothing(manifest: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert "rows: 2, of which 0 bad; pictures: 3" in done.stdout and "left: 2" in done.stdout
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        ("tiny:flux.1-dev", ["--width", "100"], "width: 100: must be a multiple of 16; nearest: 96 and 112"),
+        ("random:qwen-image", ["--height", "8"], "height: 8: must be at least 16"),
+        ("demo", ["--height", "256"], "height: 256: the model draws 128x128 only; leave width and height out"),
+        ("tiny:flux.2-dev", ["--true-cfg-scale", "4"],
+         "--true-cfg-scale 4.0: Flux2Pipeline takes no such argument; leave it out"),
+        ("tiny:flux.1-dev", ["--gpus", "0", "--attention", "sdpa-cudnn"],
+         "attention sdpa-cudnn: it runs on CUDA GPUs only and none is used here; use --attention auto, or one of "
+         "sdpa, sdpa-flash, sdpa-math"),
+        ("demo", ["--address", "127.0.0.1:1"], "address 127.0.0.1:1: nobody answers there"),
+    ],
+)  # fmt: skip
+def test_what_the_model_or_the_machine_refuses_is_told_before_ray_starts(
+    manifest: Path, tmp_path: Path, model: str, options: list[str], reason: str
+) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("def init(**options):\n    raise SystemExit('Ray was started')\n")
+    (tmp_path / "ray" / "exceptions.py").touch()
+    there = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    render = command("render", manifest, "--model", model, "--out", tmp_path / "out", *options)
+    for extra in ([], ["--dry-run"]):
+        done = subprocess.run([*render, *extra], env=there, capture_output=True, text=True, timeout=100, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert done.stderr.startswith(f"renderay: {reason}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_takes_sizes_for_rows_that_name_none(manifest: Path) -> None:
+    said = refusal("check", manifest, "--model", "tiny:flux.1-dev", "--width", "100")
+    assert said == "width: 100: must be a multiple of 16; nearest: 96 and 112"
+    assert refusal("check", manifest, "--height", "0") == "height: 0: must be at least 16"
+
+
+def test_a_dry_run_looks_at_a_saved_model_and_at_every_row(manifest: Path, tmp_path: Path) -> None:
+    job = ["render", manifest, "--model", demo.FOLDER, "--out", tmp_path / "out", "--dry-run"]
+    assert refusal(*job, "--width", "100") == "width: 100: must be a multiple of 8; nearest: 96 and 104"
+    rows = [{"prompt": "a", "width": 100}, {"prompt": "b", "params": {"no_such": 1}}, {"prompt": "c"}]
+    write_jsonl(manifest, rows)
+    assert "rows: 3, of which 2 bad (width: 1, params: 1); pictures: 1" in run(*job).stdout
 
 
 def test_a_config_fills_options_and_the_command_line_wins(manifest: Path, tmp_path: Path) -> None:
