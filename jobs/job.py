@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -19,7 +20,7 @@ from jobs.jobfile import (
 from jobs.ledger import Ledger
 from jobs.outfolder import require_folder, require_vacant
 from jobs.planner import LeasePlanner
-from jobs.rules import model_rules
+from jobs.rules import model_rules, watch_negatives
 from jobs.sizing import LeaseSizer
 from jobs.spec import JobSpec
 from manifests.errors import ManifestError, OutputError
@@ -31,13 +32,17 @@ from manifests.storage import Location, locate
 from manifests.survey import survey
 from workers.reference import parse_model
 from workers.settings import Decisions, WorkerFacts
+from workers.traits import ModelTraits
+
+log = logging.getLogger("renderay.driver")
 
 
 @dataclass
 class RenderJob:
     """A job that has been looked at and may be driven.
 
-    `rows` is how many manifest rows it takes; `is_new` says that its output folder held no job before.
+    `rows` is how many manifest rows it takes; `is_new` says that its output folder held no job before; `warn` takes
+    lines that the user should see.
     """
 
     spec: JobSpec
@@ -49,6 +54,7 @@ class RenderJob:
     sizer: LeaseSizer
     rows: int
     is_new: bool
+    warn: Callable[[str], None] = log.warning
 
     @property
     def complete(self) -> bool:
@@ -79,15 +85,20 @@ class RenderJob:
 
     def sample(self, facts: WorkerFacts) -> Row | None:
         """The first row that this model can render."""
-        return next((row for row in self._parse(facts) if isinstance(row, Row)), None)
+        return next((row for row in self._parse(facts.model) if isinstance(row, Row)), None)
+
+    def rows_for(self, model: ModelTraits) -> Iterator[Row | BadRow]:
+        """The manifest's rows under the model's rules; warns, once, of a negative prompt that changes nothing."""
+        return watch_negatives(self._parse(model), model, self.spec.row_defaults, self.warn)
 
     def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
         """Read the manifest under the model's rules."""
         size = min(decisions.batch_size, facts.model.max_batch or decisions.batch_size)
-        return LeasePlanner(cut_blocks(self._parse(facts), size), self.ledger, self.sizer, self.run_id, self.rows)
+        blocks = cut_blocks(self.rows_for(facts.model), size)
+        return LeasePlanner(blocks, self.ledger, self.sizer, self.run_id, self.rows)
 
-    def _parse(self, facts: WorkerFacts) -> Iterator[Row | BadRow]:
-        rules = model_rules(facts.model, self.spec.row_defaults)
+    def _parse(self, model: ModelTraits) -> Iterator[Row | BadRow]:
+        rules = model_rules(model, self.spec.row_defaults)
         return parse_rows(self.files, self.spec.columns, rules, self.spec.limit)
 
 

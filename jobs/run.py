@@ -123,6 +123,12 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
     with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
+
+        def warn(text: str) -> None:
+            log.warning("%s", text)
+            display.warn(text)
+
+        job.warn = warn
         settings = _worker_settings(job, resources)
         pool = WorkerPool(
             actor_class or _render_actor(),

@@ -24,11 +24,12 @@ def check(
     One line a row, as file:line: field: reason. Exit status 3 if there is one; 2 where the model takes no such --width.
     """
     from jobs.check import check_manifest
+    from jobs.progress import PlainDisplay
     from manifests.columns import ColumnMap
 
     given = {name: value for name, value in sizes.items() if value is not None}
     rows = bad = 0
-    for row, fault in check_manifest(manifest, ColumnMap(column), model, limit, given):
+    for row, fault in check_manifest(manifest, ColumnMap(column), model, limit, given, PlainDisplay().warn):
         rows = row
         if fault is not None:
             bad += 1

@@ -192,6 +192,25 @@ def test_check_takes_sizes_for_rows_that_name_none(manifest: Path) -> None:
     assert refusal("check", manifest, "--height", "0") == "height: 0: must be at least 16"
 
 
+def test_a_negative_prompt_in_vain_is_told_once(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "a fox"},
+        {"prompt": "a hen", "negative_prompt": "grey"},
+        {"prompt": "b", "negative_prompt": "c"},
+    ]
+    manifest = write_jsonl(tmp_path / "m.jsonl", rows)
+    told = (
+        f"renderay: warning: {manifest}:2: negative_prompt changes nothing at true_cfg_scale 1; give a true_cfg_scale "
+        "above 1, like 4 (two forwards a step); said of the first such row only\n"
+    )
+    job = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out", "--steps", "1"]
+    assert run("check", manifest, "--model", "tiny:flux.1-dev").stderr == f"{told}3 rows, 0 bad\n"
+    assert run("render", manifest, *job, "--dry-run").stderr == told
+    rendered = run("render", manifest, *job, "--workers", "1")
+    assert rendered.returncode == 0 and rendered.stderr.count("warning") == 1 and told in rendered.stderr
+    assert any("negative_prompt changes nothing" in path.read_text() for path in (tmp_path / "out" / "_logs").iterdir())
+
+
 def test_a_dry_run_looks_at_a_saved_model_and_at_every_row(manifest: Path, tmp_path: Path) -> None:
     job = ["render", manifest, "--model", demo.FOLDER, "--out", tmp_path / "out", "--dry-run"]
     assert refusal(*job, "--width", "100") == "width: 100: must be a multiple of 8; nearest: 96 and 104"
