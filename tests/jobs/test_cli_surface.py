@@ -261,12 +261,12 @@ def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
 
 
 def test_a_column_that_no_row_has_is_refused_up_front(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("Text;style\na fox;photo\n")
+    (tmp_path / "m.csv").write_text("Text;style;seed\na fox;photo;7\n")
     options = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out"]
     for begun in (["render", tmp_path / "m.csv", *options], ["check", tmp_path / "m.csv"]):
         said = refusal(*begun, "--column", "prompt=Prompt")
         assert said == (
-            "--column prompt=Prompt: no row has a column 'Prompt'; the manifest's own columns are 'Text', 'style'"
+            "--column prompt=Prompt: no row has a column 'Prompt'; the manifest's columns are 'seed', 'Text', 'style'"
         )
     assert not (tmp_path / "out").exists()
 
