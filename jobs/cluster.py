@@ -18,7 +18,7 @@ from manifests.errors import SpecError, one_line
 
 _OBJECT_STORE_BYTES = 256 << 20  # leases and summaries pass through it, never pixels
 _CONNECT_SECONDS = 10.0
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # NVIDIA's, AMD's, and Windows' for Linux
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, its boards, AMD, Linux on Windows
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
 _SECRET_PREFIXES = ("AWS_",)
 

@@ -1,12 +1,16 @@
-"""What the model makes of rows beyond what makes one bad."""
+"""What the model makes of rows beyond what makes one bad, and what is refused before Ray starts."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs.rules import watch_negatives
+from jobs import cluster
+from jobs.rules import require_possible, watch_negatives
+from jobs.spec import make_spec
+from manifests.errors import AttentionError, SpecError
 from manifests.validate import OPTIONAL
 from tests.jobs.facts import worker_facts
 from tests.rows import bad_row, make_row
@@ -43,3 +47,24 @@ def test_of_a_pipeline_that_is_not_known_nothing_is_claimed() -> None:
     rows = [make_row(negative_prompt="grey")]
     assert warnings(rows, family=None) == []
     assert warnings(rows, columns=OPTIONAL - {"true_cfg_scale"}) == []
+
+
+@pytest.mark.parametrize("driver", [True, False])
+def test_where_a_gpu_may_be_only_a_missing_package_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, driver: bool
+) -> None:
+    monkeypatch.setattr(cluster, "_GPU_DRIVERS", (str(tmp_path if driver else tmp_path / "none"),))
+
+    def possible(**options: Any) -> None:
+        require_possible(make_spec(manifest=("m.jsonl",), model="tiny:flux.1-dev", out="out", **options))
+
+    with pytest.raises(AttentionError, match="package torch-npu is not installed"):
+        possible(attention="_native_npu")
+    possible(attention="_native_npu", address="10.0.0.1:6379")  # a cluster's machines may have it
+    if driver:
+        possible(attention="sdpa-cudnn", gpus=2)
+        return
+    with pytest.raises(AttentionError, match="runs on CUDA GPUs only"):
+        possible(attention="sdpa-cudnn")
+    with pytest.raises(SpecError, match="gpus 2: Ray sees no GPU here"):
+        possible(gpus=2)
