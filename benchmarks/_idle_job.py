@@ -23,6 +23,7 @@ from jobs.spec import make_spec
 from manifests.plan import Lease
 from manifests.row import Row
 from manifests.schemas import table_schema
+from manifests.validate import OPTIONAL
 from workers.families import FAMILIES
 from workers.hardware import describe_hardware
 from workers.model import ModelFacts
@@ -98,9 +99,12 @@ def _facts() -> ModelFacts:
         dtype="float32",
         defaults=FAMILIES[FAMILY].tiny_defaults,
         size_multiple=16,
+        sizes=(),
         parameters=frozenset(),
+        columns=OPTIONAL,
         min_images=0,
         max_images=0,
+        max_batch=None,
         versions={},
         load_seconds=0.0,
     )

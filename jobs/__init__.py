@@ -6,7 +6,8 @@
     spec.py      what is asked for
     run.py       one run from beginning to end
     job.py       a job: manifest, ledger, decisions    jobfile.py, card.py  what it writes about itself
-    glossary.py  what the tables' columns mean
+    outfolder.py  may a job begin there, and undoing it   glossary.py  what the tables' columns mean
+    rules.py     what the model makes of rows, and what is refused before Ray starts
     driver.py    the loop                         planner.py, sizing.py  which rows go out next
     pool.py      workers as Ray actors            cluster.py  joining or starting Ray
     commits.py   the log: the only truth          ledger.py   what it adds up to

@@ -18,6 +18,7 @@ from manifests.errors import SpecError, one_line
 
 _OBJECT_STORE_BYTES = 256 << 20  # leases and summaries pass through it, never pixels
 _CONNECT_SECONDS = 10.0
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")  # NVIDIA, its boards, AMD, Linux on Windows
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_ENDPOINT")
 _SECRET_PREFIXES = ("AWS_",)
 
@@ -90,10 +91,21 @@ def _local_options(spec: JobSpec) -> dict[str, object]:
     return options
 
 
+def local_device(spec: JobSpec) -> str | None:
+    """ "cpu" where a job on this machine is sure to render on CPUs; None where that is for Ray to find out."""
+    may_have_gpu = spec.gpus != 0 and any(map(os.path.exists, _GPU_DRIVERS))
+    return None if may_have_gpu else "cpu"
+
+
+def require_gpu(spec: JobSpec, found: int) -> None:
+    """SpecError where the job asks for GPUs and none was found."""
+    if spec.gpus and found < 1:
+        raise SpecError(f"gpus {spec.gpus}: Ray sees no GPU here; leave --gpus out, or give --address of a cluster")
+
+
 def _resources(spec: JobSpec, cluster: dict[str, float]) -> Resources:
     gpus, cpus = int(cluster.get("GPU", 0)), int(cluster.get("CPU", 1))
-    if spec.gpus and gpus < 1:
-        raise SpecError(f"gpus {spec.gpus}: Ray sees no GPU here; leave --gpus out, or give --address of a cluster")
+    require_gpu(spec, gpus)
     if gpus and spec.gpus != 0:
         if gpus < spec.gpus_per_worker:
             raise SpecError(f"gpus_per_worker {spec.gpus_per_worker}: Ray sees {gpus} GPU; leave --gpus-per-worker out")

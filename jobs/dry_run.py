@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from jobs.cluster import require_reachable
 from jobs.commits import new_run_id
 from jobs.job import RenderJob, open_job
+from jobs.rules import require_possible
 from jobs.spec import JobSpec
 from manifests.row import BadRow
-from manifests.rows import parse_rows
+from workers.model import inspect_model
 
 
-def describe(spec: JobSpec) -> str:
-    """The job as it would run: options, manifest, what is done already. Writes nothing, starts no worker."""
+def describe(spec: JobSpec, warn: Callable[[str], None]) -> str:
+    """The job as it would run: options, manifest, what is done already. Writes nothing, starts no worker.
+
+    `warn` is told what a run would warn of.
+    Raises what `jobs.run.render` raises before a worker loads the model's weights.
+    """
+    require_possible(spec)
     job = open_job(spec, new_run_id(datetime.now(UTC), "dry"))
+    require_reachable(spec.address)
+    job.warn = warn
     bad: Counter[str] = Counter()
     pictures = 0
-    for row in parse_rows(job.files, spec.columns, spec.rules(), spec.limit):
+    for row in job.rows_for(inspect_model(spec.model)):
         if isinstance(row, BadRow):
             bad[row.field] += 1
         else:

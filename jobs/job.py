@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -16,25 +18,32 @@ from jobs.jobfile import (
     require_same_model,
 )
 from jobs.ledger import Ledger
+from jobs.outfolder import require_folder, require_vacant
 from jobs.planner import LeasePlanner
+from jobs.rules import model_rules, watch_negatives
 from jobs.sizing import LeaseSizer
 from jobs.spec import JobSpec
-from manifests.errors import ManifestError, OutputError, SpecError
+from manifests.errors import ManifestError, OutputError
 from manifests.files import ManifestFile, digest, find_files
 from manifests.plan import cut_blocks
-from manifests.row import Row
+from manifests.row import BadRow, Row
 from manifests.rows import parse_rows
 from manifests.storage import Location, locate
 from manifests.survey import survey
-from manifests.validate import OPTIONAL, RowRules
-from workers.model import ModelFacts
 from workers.reference import parse_model
 from workers.settings import Decisions, WorkerFacts
+from workers.traits import ModelTraits
+
+log = logging.getLogger("renderay.driver")
 
 
 @dataclass
 class RenderJob:
-    """A job that has been looked at and may be driven. `rows` is how many manifest rows it takes."""
+    """A job that has been looked at and may be driven.
+
+    `rows` is how many manifest rows it takes; `is_new` says that its output folder held no job before; `warn` takes
+    lines that the user should see.
+    """
 
     spec: JobSpec
     out: Location
@@ -44,6 +53,8 @@ class RenderJob:
     ledger: Ledger
     sizer: LeaseSizer
     rows: int
+    is_new: bool
+    warn: Callable[[str], None] = log.warning
 
     @property
     def complete(self) -> bool:
@@ -74,34 +85,21 @@ class RenderJob:
 
     def sample(self, facts: WorkerFacts) -> Row | None:
         """The first row that this model can render."""
-        rows = parse_rows(self.files, self.spec.columns, model_rules(facts.model, self.spec), self.spec.limit)
-        return next((row for row in rows if isinstance(row, Row)), None)
+        return next((row for row in self._parse(facts.model) if isinstance(row, Row)), None)
+
+    def rows_for(self, model: ModelTraits) -> Iterator[Row | BadRow]:
+        """The manifest's rows under the model's rules; warns, once, of a negative prompt that changes nothing."""
+        return watch_negatives(self._parse(model), model, self.spec.row_defaults, self.warn)
 
     def make_planner(self, facts: WorkerFacts, decisions: Decisions) -> LeasePlanner:
         """Read the manifest under the model's rules."""
-        rows = parse_rows(self.files, self.spec.columns, model_rules(facts.model, self.spec), self.spec.limit)
-        blocks = cut_blocks(rows, min(decisions.batch_size, facts.model.max_batch or decisions.batch_size))
+        size = min(decisions.batch_size, facts.model.max_batch or decisions.batch_size)
+        blocks = cut_blocks(self.rows_for(facts.model), size)
         return LeasePlanner(blocks, self.ledger, self.sizer, self.run_id, self.rows)
 
-
-def model_rules(model: ModelFacts, spec: JobSpec | None = None) -> RowRules:
-    """What a row may say to this model, in this job if there is one.
-
-    SpecError where the job sets an option that the pipeline has no argument for.
-    """
-    given = {name: value for name in OPTIONAL if spec and (value := getattr(spec, name)) is not None}
-    if useless := sorted(given.keys() - model.columns):
-        flag = useless[0].replace("_", "-")
-        raise SpecError(f"--{flag} {given[useless[0]]}: {model.pipeline} takes no such argument; leave it out")
-    defaults = {name: value for name, value in asdict(model.defaults).items() if value is not None}
-    return RowRules(
-        **(defaults | given),
-        size_multiple=model.size_multiple,
-        columns=model.columns,
-        parameters=model.parameters,
-        min_images=model.min_images,
-        max_images=model.max_images,
-    )
+    def _parse(self, model: ModelTraits) -> Iterator[Row | BadRow]:
+        rules = model_rules(model, self.spec.row_defaults)
+        return parse_rows(self.files, self.spec.columns, rules, self.spec.limit)
 
 
 def read_ledger(out: Location) -> Ledger:
@@ -115,9 +113,10 @@ def read_ledger(out: Location) -> Ledger:
 def open_job(spec: JobSpec, run_id: str) -> RenderJob:
     """Look at manifest and output folder; nothing is written.
 
-    Raises ManifestError, ModelError, OutputMismatch or SpecError where the job cannot be.
+    Raises ManifestError, ModelError, OutputError or SpecError where the job cannot be.
     """
     out = locate(spec.out)
+    require_folder(out)
     parse_model(spec.model)
     files = find_files(spec.manifest)
     contents = digest(files)
@@ -127,11 +126,13 @@ def open_job(spec: JobSpec, run_id: str) -> RenderJob:
         raise OutputError(
             f"{out.uri}: holds a job's log but no job.json, so nothing tells which job; give another --out"
         )
+    is_new = file is None
     if file is None:
+        require_vacant(out)
         file = new_job_file(spec, contents, survey(files, spec.columns), datetime.now(UTC))
     else:
         require_same_job(out, file, spec, contents)
     rows = min(file.rows, spec.limit or file.rows)
     if rows == 0:
         raise ManifestError(f"{', '.join(spec.manifest)}: no row in it; a manifest needs at least one")
-    return RenderJob(spec, out, run_id, files, file, ledger, LeaseSizer(spec.lease_seconds), rows)
+    return RenderJob(spec, out, run_id, files, file, ledger, LeaseSizer(spec.lease_seconds), rows, is_new)

@@ -101,7 +101,7 @@ def describe_model(facts: WorkerFacts) -> dict[str, Any]:
     """The model's facts as JSON."""
     found = asdict(facts.model)
     found |= {"parameters": sorted(facts.model.parameters), "columns": sorted(facts.model.columns)}
-    found["quantized"] = list(facts.model.quantized)
+    found |= {"quantized": list(facts.model.quantized), "sizes": [list(size) for size in facts.model.sizes]}
     return found
 
 

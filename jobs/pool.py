@@ -22,6 +22,7 @@ from workers.settings import Decisions, WorkerFacts, WorkerSettings, WorkerState
 LEASES_IN_FLIGHT = 2  # one being rendered, one waiting behind it
 _STATE_SECONDS = 2.0
 _NODES_SECONDS = 5.0
+_BURIAL_SECONDS = 5.0
 
 
 @dataclass
@@ -150,6 +151,14 @@ class WorkerPool:
         for reference in [ref for ref, (_, owner) in self._waiting.items() if owner is member]:
             del self._waiting[reference]
         return list(member.leases.values())
+
+    def close(self) -> None:
+        """Kill every worker, and wait some seconds until all that were asked for anything are gone."""
+        for member in self.members.values():
+            ray.kill(member.actor)
+        waiting = list(self._waiting)
+        if waiting:
+            ray.wait(waiting, num_returns=len(waiting), timeout=_BURIAL_SECONDS)
 
     def stalled(self, seconds: float) -> list[Member]:
         """Workers that hold a lease and have shown no progress for that long."""

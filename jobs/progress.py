@@ -107,6 +107,11 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
+def _warning(text: str) -> str:
+    """A warning as commands print it."""
+    return f"renderay: warning: {text}"
+
+
 class Display:
     """Shows nothing; the base of those that do. `seconds` is how often it wants news."""
 
@@ -121,6 +126,9 @@ class Display:
     def update(self, state: Snapshot) -> None:
         """Show the job as it is now."""
 
+    def warn(self, text: str) -> None:
+        """Tell what the user should know of, in one line."""
+
 
 class PlainDisplay(Display):
     """One line every ten seconds on standard error, for logs and pipes."""
@@ -132,6 +140,9 @@ class PlainDisplay(Display):
         if time.monotonic() - self._shown >= _PLAIN_SECONDS:
             self._shown = time.monotonic()
             print(state.line(), file=sys.stderr, flush=True)
+
+    def warn(self, text: str) -> None:
+        print(_warning(text), file=sys.stderr, flush=True)
 
 
 class LiveDisplay(Display):
@@ -167,6 +178,11 @@ class LiveDisplay(Display):
         note = "  ".join(part for part in (f"{state.failed} failed" if state.failed else "", rate, left) if part)
         self._bar.update(self._task, total=state.rows, completed=state.done + state.failed, note=note)
         self._live.update(self._frame(state))
+
+    def warn(self, text: str) -> None:
+        from rich.text import Text
+
+        self._live.console.print(Text(_warning(text)), soft_wrap=True)
 
     def _frame(self, state: Snapshot) -> RenderableType:
         from rich.console import Group

@@ -22,14 +22,18 @@ from jobs.commits import CommitLog, end_record, new_run_id, run_record
 from jobs.driver import Driver
 from jobs.job import RenderJob, open_job
 from jobs.lock import BEAT_SECONDS, DriverLock, lock_for
+from jobs.outfolder import absent_folders, clear_new_job, remove_folders, unwritable
 from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
+from jobs.rules import require_possible
 from jobs.spec import JobSpec
-from manifests.errors import JobStopped, OutputError, one_line
+from manifests.errors import AttentionError, JobStopped, ManifestError, ModelError, SpecError, one_line
 from workers.logs import log_to
 from workers.pipelines import LoadOptions
 from workers.settings import WorkerSettings
+
+_REFUSALS = (AttentionError, ManifestError, ModelError, SpecError)  # of what was asked for, before anything is rendered
 
 log = logging.getLogger("renderay.driver")
 
@@ -62,10 +66,12 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     """
     began = time.monotonic()
     run_id = new_run_id(datetime.now(UTC), token.token_hex(2))
+    require_possible(spec)
     job = open_job(spec, run_id)
     if job.complete and is_intact(job.out):
         return replace(_summary(job, job.ledger.pictures, began), was_complete=True)
     cluster.require_reachable(job.spec.address)
+    absent = absent_folders(job.out)
     try:
         lock = lock_for(job.out, run_id)
         lock.acquire()
@@ -73,9 +79,9 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
     except OSError as error:
         if job.ledger.rows is not None:  # it could be written once
             raise _stopped(job, error) from error
-        reason = one_line(error, 300)
-        raise OutputError(f"{job.out.uri}: cannot be written: {reason}; give an --out that can be") from error
+        raise unwritable(job.out, error) from error
     commits = CommitLog(job.out, run_id)
+    refusal: Exception | None = None
     try:
         roll_forward(job.out, commits, datetime.now(UTC))
         job.reload()
@@ -95,12 +101,18 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
         raise _stopped(job, error) from error
     except BaseException as error:
         log.exception("the run ended early: %s", error)
+        if isinstance(error, _REFUSALS) and job.is_new and not job.ledger.opened:
+            refusal = error
         raise
     finally:
         commits.close()
+        log_file.close()
+        if refusal:
+            clear_new_job(job.out, keep_logs=isinstance(refusal, ModelError))  # they say where it failed to load
         with contextlib.suppress(OSError):  # a full disk has been reported already
             lock.release()
-        log_file.close()
+        if refusal:
+            remove_folders(job.out, absent)
 
 
 def _stopped(job: RenderJob, error: OSError) -> JobStopped:
@@ -111,6 +123,12 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
     with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
+
+        def warn(text: str) -> None:
+            log.warning("%s", text)
+            display.warn(text)
+
+        job.warn = warn
         settings = _worker_settings(job, resources)
         pool = WorkerPool(
             actor_class or _render_actor(),
@@ -148,6 +166,9 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
         with display:
             try:
                 driver.run(min(resources.workers, job.rows))
+            except _REFUSALS:
+                pool.close()  # lest a worker that is still being born writes behind us
+                raise
             finally:
                 publisher.close()
 

@@ -112,9 +112,10 @@ class JobSpec(BaseModel):
         """The column map. SpecError where an entry is malformed."""
         return ColumnMap(self.column)
 
-    def rules(self) -> RowRules:
-        """The row rules of this job as far as they are known without the model."""
-        return RowRules(**{name: value for name in OPTIONAL if (value := getattr(self, name)) is not None})
+    @property
+    def row_defaults(self) -> dict[str, Any]:
+        """What rows get that name nothing else, as far as the job says."""
+        return {name: value for name in sorted(OPTIONAL) if (value := getattr(self, name)) is not None}
 
 
 def make_spec(**values: Any) -> JobSpec:
@@ -125,7 +126,8 @@ def make_spec(**values: Any) -> JobSpec:
         faults = {fault["loc"][:1]: fault for fault in reversed(error.errors(include_url=False))}  # the first a field
         raise SpecError("; ".join(_reason(fault) for fault in reversed(faults.values()))) from None
     # their errors belong to the spec
-    _ = spec.columns, spec.rules(), [parse_lora(text) for text in spec.lora], parse_quantize(spec.quantize)
+    _ = spec.columns, RowRules(**spec.row_defaults), parse_quantize(spec.quantize)
+    _ = [parse_lora(text) for text in spec.lora]
     require_known(spec.attention)
     return spec
 

@@ -79,7 +79,8 @@ def _prompt(text: str) -> str:
 
 
 def _side(value: int, info: ValidationInfo) -> int:
-    multiple = _context(info).rules.size_multiple
+    rules = _context(info).rules
+    multiple = 1 if rules.sizes else rules.size_multiple  # which sizes are legal is then told for both sides at once
     if value % multiple:
         below = value // multiple * multiple
         legal = [f"{side}" for side in (below, below + multiple) if _MIN_SIDE <= side <= _MAX_SIDE]

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json
 
+from manifests.columns import CANONICAL
 from manifests.errors import ManifestError, one_line
 from manifests.files import ManifestFile, array_error
 from manifests.storage import Location
@@ -173,8 +174,8 @@ def _read_table(file: ManifestFile) -> Iterator[Raw]:
 def _delimiter(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
     """What separates the cells of a CSV file, and its lines.
 
-    A comma, unless the header has none between its names and has what spreadsheets write where the comma is the decimal
-    point; or what Excel's first line `sep=;` says.
+    What Excel's first line `sep=;` says; or else what sets a name apart that renderay knows, since a comma may be part
+    of a name where spreadsheets write semicolons; or else what stands in the header, the comma first.
     """
     ahead: list[str] = []
     for line in lines:
@@ -185,8 +186,10 @@ def _delimiter(lines: Iterator[str]) -> tuple[str, Iterator[str]]:
     said = re.fullmatch(r"sep=(.)\r?\n", header)
     if said:
         return said.group(1), chain([*ahead[:-1], "\n"], lines)
-    found = next((mark for mark in ",;\t|" if len(next(csv.reader([header], delimiter=mark), [])) > 1), ",")
-    return found, chain(ahead, lines)
+    cut = {mark: next(csv.reader([header], delimiter=mark), []) for mark in ",;\t|"}
+    several = {mark: names for mark, names in cut.items() if len(names) > 1}
+    known = [mark for mark, names in several.items() if any(name.strip().casefold() in CANONICAL for name in names)]
+    return next(iter([*known, *several]), ","), chain(ahead, lines)
 
 
 def _unquoted(cell: str) -> str:

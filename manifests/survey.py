@@ -44,7 +44,7 @@ def survey(files: Sequence[ManifestFile], columns: ColumnMap, limit: int | None 
     `--column` names a column that no row has.
     """
     rows = 0
-    missing = set(columns.mapped)
+    read: dict[str, None] = {}  # as canonical columns, in order
     typed: dict[str, str] = {}  # by what JSON and Parquet say a value is
     cells: dict[str, str] = {}  # by what the text of CSV cells looks like
     order: dict[str, None] = {}
@@ -54,27 +54,27 @@ def survey(files: Sequence[ManifestFile], columns: ColumnMap, limit: int | None 
             break
         kinds = cells if file.format in ("csv", "tsv", "text") else typed
         scan = {"parquet": _scan_parquet, "jsonl": _scan_json}.get(file.format, _scan_cells)
-        rows += scan(file, columns.sources, missing, left, kinds)
+        rows += scan(file, columns.sources, read, left, kinds)
         order |= dict.fromkeys(kinds)
     if not rows:
         raise ManifestError(f"{files[0].location.uri if files else 'manifest'}: holds no row")
-    if missing:
+    if missing := columns.mapped.keys() - read.keys():
         name = min(missing)
         raise SpecError(
-            f"--column {columns.mapped[name]}={name}: no row has a column {name!r}; the manifest's own columns are "
-            f"{', '.join(map(repr, order)) or 'none'}"
+            f"--column {columns.mapped[name]}={name}: no row has a column {name!r}; the manifest's columns are "
+            f"{', '.join(map(repr, read | order)) or 'none'}"
         )
     return Survey(rows, {name: _merged(typed.get(name, "null"), cells.get(name, "null")) for name in order})
 
 
 def _scan_json(
-    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+    file: ManifestFile, known: frozenset[str], read: dict[str, None], limit: int | None, kinds: dict[str, str]
 ) -> int:
     count = 0
     for count, (_, values, _) in enumerate(islice(read_raw(file), limit), 1):  # noqa: B007
         for name, value in (values or {}).items():
             if name in known:
-                missing.discard(name)
+                read[name] = None
                 continue
             kind = _BY_TYPE.get(type(value), "json")
             if kind == "int64" and value not in _INT64:
@@ -85,13 +85,13 @@ def _scan_json(
 
 
 def _scan_cells(
-    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+    file: ManifestFile, known: frozenset[str], read: dict[str, None], limit: int | None, kinds: dict[str, str]
 ) -> int:
     count = 0
     for count, (_, values, _) in enumerate(islice(read_raw(file), limit), 1):  # noqa: B007
         for name, text in (values or {}).items():
             if name in known:
-                missing.discard(name)
+                read[name] = None
                 continue
             if kinds.get(name) == "string":
                 continue
@@ -104,11 +104,11 @@ def _scan_cells(
 
 
 def _scan_parquet(
-    file: ManifestFile, known: frozenset[str], missing: set[str], limit: int | None, kinds: dict[str, str]
+    file: ManifestFile, known: frozenset[str], read: dict[str, None], limit: int | None, kinds: dict[str, str]
 ) -> int:
     with open_parquet(file) as parquet:
         rows = int(parquet.metadata.num_rows)
-        missing.difference_update(parquet.schema_arrow.names)
+        read |= dict.fromkeys(name for name in parquet.schema_arrow.names if name in known)
         for field in parquet.schema_arrow if rows else ():
             if field.name not in known:
                 _join_into(kinds, field.name, _arrow_kind(field.type), file)

@@ -34,6 +34,7 @@ class RowRules:
     true_cfg_scale: float | None = None
     negative_prompt: str | None = None
     size_multiple: int = 1  # pixels; width and height must be multiples of it
+    sizes: tuple[tuple[int, int], ...] = ()  # (width, height) in pixels, the only ones; empty: any multiple
     columns: frozenset[str] | None = None  # OPTIONAL columns that the pipeline takes; None: all
     parameters: frozenset[str] | None = None  # names that `params` may use; None: not checked
     min_images: int = 0  # reference images a row must give
@@ -52,6 +53,16 @@ class RowRules:
             faults = [f"{fault['loc'][0]}: {reason_of(fault)}" for fault in error.errors() if fault["loc"][0] in names]
             if faults:
                 raise SpecError("; ".join(faults)) from None
+        if fault := self.size_fault(self.width, self.height):
+            raise SpecError(": ".join(fault))
+
+    def size_fault(self, width: int | None, height: int | None) -> tuple[str, str] | None:
+        """The side at fault and the reason, where the model draws other sizes only; None where it may draw this one."""
+        if not self.sizes or width is None or height is None or (width, height) in self.sizes:
+            return None
+        field, value = ("height", height) if any(width == legal for legal, _ in self.sizes) else ("width", width)
+        legal = " or ".join(f"{width}x{height}" for width, height in self.sizes)
+        return field, f"{value}: the model draws {legal} only; leave width and height out"
 
 
 class Validator:
@@ -74,6 +85,10 @@ class Validator:
         if rules.columns is not None and (useless := [name for name in known if name in OPTIONAL - rules.columns]):
             reason = f"{known[useless[0]]}: the pipeline takes no such argument; leave it out"
             return BadRow(record.ordinal, fields.id or position, record.file, record.line, useless[0], reason)
+        width = rules.width if fields.width is None else fields.width
+        height = rules.height if fields.height is None else fields.height
+        if fault := rules.size_fault(width, height):
+            return BadRow(record.ordinal, fields.id or position, record.file, record.line, *fault)
         return Row(
             id=position if fields.id is None else fields.id,
             ordinal=record.ordinal,
@@ -82,8 +97,8 @@ class Validator:
             prompt=fields.prompt,
             negative_prompt=rules.negative_prompt if fields.negative_prompt is None else fields.negative_prompt,
             images=fields.image + fields.images,
-            width=rules.width if fields.width is None else fields.width,
-            height=rules.height if fields.height is None else fields.height,
+            width=width,
+            height=height,
             steps=rules.steps if fields.steps is None else fields.steps,
             guidance_scale=rules.guidance_scale if fields.guidance_scale is None else fields.guidance_scale,
             true_cfg_scale=rules.true_cfg_scale if fields.true_cfg_scale is None else fields.true_cfg_scale,

@@ -3,6 +3,7 @@
     settings.py      what a worker is told and what it answers
     reference.py     what `--model` may say
     families/        what is particular to a model family
+    traits.py        what decides which rows a model can render
     demo.py          the model that ships inside          demo_pipeline/
     model.py         load a pipeline and describe it      fingerprint.py, hardware.py
     pipelines.py     where it comes from                  hub.py, libraries.py

@@ -7,4 +7,5 @@ from pathlib import Path
 from workers.families.base import Defaults
 
 FOLDER = Path(__file__).parent / "demo_pipeline"
-DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)  # the only size it was trained at
+SIZES = ((128, 128),)  # (width, height) in pixels: what it was trained at; any other gives cut or empty pictures
+DEFAULTS = Defaults(width=128, height=128, steps=20, guidance_scale=2.0)

@@ -17,13 +17,13 @@ from manifests.errors import ModelError, RenderayError, named_line
 from manifests.fields import RESERVED_PARAMS
 from workers import demo
 from workers.families import Family, family_of
-from workers.families.base import Defaults
 from workers.fingerprint import fingerprint_quantized
 from workers.libraries import hide_loading, prepare_libraries
 from workers.lora import fingerprint_loras
 from workers.pipelines import LoadOptions, load_pipeline, load_skeleton
 from workers.reference import ModelReference, parse_model
 from workers.residency import Residency
+from workers.traits import ModelTraits
 
 VERSIONED = (
     *("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray"),
@@ -40,26 +40,18 @@ _COLUMNS = {  # optional manifest columns, and the pipeline argument that each b
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ModelFacts(ModelTraits):
     """What a loaded pipeline is and takes.
 
-    `size_multiple` in pixels; `parameters` are the names a row's `params` may use, `columns` the optional manifest
-    columns that mean something to the pipeline; `max_batch` in pictures a call; `placement` is resident, spread or
-    swap, `swap_seconds` what swapping costs a lease; `load_seconds` is wall time.
+    `max_batch` in pictures a call; `placement` is resident, spread or swap, `swap_seconds` what swapping costs a
+    lease; `load_seconds` is wall time.
     """
 
+    parameters: frozenset[str]
     model: str
     revision: str | None
     fingerprint: str
-    pipeline: str
-    family: str | None
     dtype: str
-    defaults: Defaults
-    size_multiple: int
-    parameters: frozenset[str]
-    columns: frozenset[str]
-    min_images: int
-    max_images: int | None
     max_batch: int | None
     versions: dict[str, str]
     load_seconds: float
@@ -137,6 +129,7 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
         dtype=dtype,
         defaults={"tiny": family.tiny_defaults, "demo": demo.DEFAULTS}.get(reference.kind, family.defaults),
         size_multiple=family.size_multiple(pipe),
+        sizes=demo.SIZES if reference.kind == "demo" else family.sizes,
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
         columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),
         min_images=min_images,

@@ -10,8 +10,9 @@ from typing import Any
 
 from jobs.bench.plan import BenchPlan, Configuration
 from jobs.commits import CommitLog, end_record, lease_record, run_record
-from jobs.job import model_rules, open_job
+from jobs.job import open_job
 from jobs.publish import Publisher, clear_staging
+from jobs.rules import model_rules
 from jobs.spec import make_spec
 from manifests.errors import SpecError
 from manifests.row import Row
@@ -61,7 +62,7 @@ class BenchSide:
     def rows(self, facts: WorkerFacts) -> list[list[Row]]:
         """The rows of each round. SpecError where the model cannot render them."""
         rows: list[Row] = []
-        for row in parse_rows(self._job.files, self._spec.columns, model_rules(facts.model, self._spec)):
+        for row in parse_rows(self._job.files, self._spec.columns, model_rules(facts.model, self._spec.row_defaults)):
             if not isinstance(row, Row):
                 raise SpecError(f"{row.field}: {row.message}")
             rows.append(row)

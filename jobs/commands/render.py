@@ -29,8 +29,9 @@ def render(manifest: tuple[str, ...], config: str | None, dry_run: bool, **optio
     spec = make_spec(**merge_config(config, {"manifest": manifest, **options}))
     if dry_run:
         from jobs.dry_run import describe
+        from jobs.progress import PlainDisplay
 
-        click.echo(describe(spec))
+        click.echo(describe(spec, PlainDisplay().warn))
         return
     sys.exit(run(spec).exit_code)
 

@@ -24,6 +24,7 @@ def worker_facts(gpu: str | None = None, **changes: Any) -> WorkerFacts:
         "dtype": "float32",
         "defaults": Defaults(width=64, height=64, steps=4, guidance_scale=3.5),
         "size_multiple": 16,
+        "sizes": (),
         "parameters": frozenset({"prompt", "max_sequence_length"}),
         "columns": OPTIONAL,
         "min_images": 0,

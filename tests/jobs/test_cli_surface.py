@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from jobs.cli import cli
-from tests.conftest import run, write_jsonl
+from tests.conftest import ROOT, command, run, write_jsonl
+from workers import demo
 
 RENDER = {
     "manifest", "--model", "--out", "--attention", "--gpus", "--workers", "--batch-size", "--compile",
@@ -20,7 +23,7 @@ RENDER = {
 SURFACE = {
     "render": RENDER,
     "submit": RENDER | {"--shared", "--runtime-env", "--no-wait"},
-    "check": {"manifest", "--model", "--column", "--limit"},
+    "check": {"manifest", "--model", "--column", "--width", "--height", "--limit"},
     "status": {"out", "--json"},
     "attention": {"--json"},
     "report": {"out", "--to", "--pictures"},
@@ -157,6 +160,68 @@ def test_a_dry_run_tells_all_and_writes_nothing(manifest: Path, tmp_path: Path) 
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        ("tiny:flux.1-dev", ["--width", "100"], "width: 100: must be a multiple of 16; nearest: 96 and 112"),
+        ("random:qwen-image", ["--height", "8"], "height: 8: must be at least 16"),
+        ("demo", ["--height", "256"], "height: 256: the model draws 128x128 only; leave width and height out"),
+        ("tiny:flux.2-dev", ["--true-cfg-scale", "4"],
+         "--true-cfg-scale 4.0: Flux2Pipeline takes no such argument; leave it out"),
+        ("tiny:flux.1-dev", ["--gpus", "0", "--attention", "sdpa-cudnn"],
+         "attention sdpa-cudnn: it runs on CUDA GPUs only and none is used here; use --attention auto, or one of "
+         "sdpa, sdpa-flash, sdpa-math"),
+        ("demo", ["--address", "127.0.0.1:1"], "address 127.0.0.1:1: nobody answers there"),
+    ],
+)  # fmt: skip
+def test_what_the_model_or_the_machine_refuses_is_told_before_ray_starts(
+    manifest: Path, tmp_path: Path, model: str, options: list[str], reason: str
+) -> None:
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text("def init(**options):\n    raise SystemExit('Ray was started')\n")
+    (tmp_path / "ray" / "exceptions.py").touch()
+    there = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    render = command("render", manifest, "--model", model, "--out", tmp_path / "out", *options)
+    for extra in ([], ["--dry-run"]):
+        done = subprocess.run([*render, *extra], env=there, capture_output=True, text=True, timeout=100, check=False)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert done.stderr.startswith(f"renderay: {reason}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_check_takes_sizes_for_rows_that_name_none(manifest: Path) -> None:
+    said = refusal("check", manifest, "--model", "tiny:flux.1-dev", "--width", "100")
+    assert said == "width: 100: must be a multiple of 16; nearest: 96 and 112"
+    assert refusal("check", manifest, "--height", "0") == "height: 0: must be at least 16"
+
+
+def test_a_negative_prompt_in_vain_is_told_once(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "a fox"},
+        {"prompt": "a hen", "negative_prompt": "grey"},
+        {"prompt": "b", "negative_prompt": "c"},
+    ]
+    manifest = write_jsonl(tmp_path / "m.jsonl", rows)
+    told = (
+        f"renderay: warning: {manifest}:2: negative_prompt changes nothing at true_cfg_scale 1; give a true_cfg_scale "
+        "above 1, like 4 (two forwards a step); said of the first such row only\n"
+    )
+    job = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out", "--steps", "1"]
+    assert run("check", manifest, "--model", "tiny:flux.1-dev").stderr == f"{told}3 rows, 0 bad\n"
+    assert run("render", manifest, *job, "--dry-run").stderr == told
+    rendered = run("render", manifest, *job, "--workers", "1")
+    assert rendered.returncode == 0 and rendered.stderr.count("warning") == 1 and told in rendered.stderr
+    assert any("negative_prompt changes nothing" in path.read_text() for path in (tmp_path / "out" / "_logs").iterdir())
+
+
+def test_a_dry_run_looks_at_a_saved_model_and_at_every_row(manifest: Path, tmp_path: Path) -> None:
+    job = ["render", manifest, "--model", demo.FOLDER, "--out", tmp_path / "out", "--dry-run"]
+    assert refusal(*job, "--width", "100") == "width: 100: must be a multiple of 8; nearest: 96 and 104"
+    rows = [{"prompt": "a", "width": 100}, {"prompt": "b", "params": {"no_such": 1}}, {"prompt": "c"}]
+    write_jsonl(manifest, rows)
+    assert "rows: 3, of which 2 bad (width: 1, params: 1); pictures: 1" in run(*job).stdout
+
+
 def test_a_config_fills_options_and_the_command_line_wins(manifest: Path, tmp_path: Path) -> None:
     config = tmp_path / "job.yaml"
     config.write_text(
@@ -199,12 +264,12 @@ def test_status_of_a_folder_without_a_job_ends_with_2(tmp_path: Path) -> None:
 
 
 def test_a_column_that_no_row_has_is_refused_up_front(tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("Text;style\na fox;photo\n")
+    (tmp_path / "m.csv").write_text("Text;style;seed\na fox;photo;7\n")
     options = ["--model", "tiny:flux.1-dev", "--out", tmp_path / "out"]
     for begun in (["render", tmp_path / "m.csv", *options], ["check", tmp_path / "m.csv"]):
         said = refusal(*begun, "--column", "prompt=Prompt")
         assert said == (
-            "--column prompt=Prompt: no row has a column 'Prompt'; the manifest's own columns are 'Text', 'style'"
+            "--column prompt=Prompt: no row has a column 'Prompt'; the manifest's columns are 'seed', 'Text', 'style'"
         )
     assert not (tmp_path / "out").exists()
 

@@ -101,6 +101,16 @@ def test_check_tells_of_rows_and_nothing_else(manifest: Path) -> None:
     assert (ended.returncode, ended.stdout + ended.stderr) == (0, f"{len(PROMPTS)} rows, 0 bad\n")
 
 
+def test_a_row_of_another_size_is_bad(tmp_path: Path) -> None:
+    rows = [{"prompt": "a sun", "width": 128}, {"prompt": "a star", "width": 256}, {"prompt": "a sun", "height": 100}]
+    ended = run("check", write_jsonl(tmp_path / "m.jsonl", rows), "--model", "demo")
+    assert ended.returncode == 3
+    assert [line.removeprefix(str(tmp_path)) for line in ended.stdout.splitlines()] == [
+        "/m.jsonl:2: width: 256: the model draws 128x128 only; leave width and height out",
+        "/m.jsonl:3: height: 100: the model draws 128x128 only; leave width and height out",
+    ]
+
+
 def test_it_is_a_genuine_pipeline_of_ten_megabytes_at_most() -> None:
     from diffusers import DiffusionPipeline, FluxPipeline
 

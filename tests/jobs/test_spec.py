@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.job import model_rules
+from jobs.rules import model_rules
 from jobs.spec import FREE_ON_RESUME, JobSpec, make_spec
 from manifests.errors import SpecError
 from tests.jobs.facts import worker_facts
@@ -82,17 +82,17 @@ def test_a_spec_cannot_be_changed() -> None:
 
 
 def test_rows_take_the_jobs_defaults_before_the_models() -> None:
-    rules = model_rules(worker_facts().model, make_spec(**NEEDED, steps=28, negative_prompt=""))
+    rules = model_rules(worker_facts().model, make_spec(**NEEDED, steps=28, negative_prompt="").row_defaults)
     assert (rules.steps, rules.width, rules.height, rules.negative_prompt) == (28, 64, 64, "")
     assert rules.size_multiple == 16
     with pytest.raises(SpecError, match="width: 72: must be a multiple of 16"):
-        model_rules(worker_facts().model, make_spec(**NEEDED, width=72))
+        model_rules(worker_facts().model, make_spec(**NEEDED, width=72).row_defaults)
 
 
 def test_an_option_that_the_pipeline_has_no_argument_for_is_refused() -> None:
     facts = worker_facts(columns=frozenset({"steps"})).model
     with pytest.raises(SpecError, match="FluxPipeline takes no such argument"):
-        model_rules(facts, make_spec(**NEEDED, true_cfg_scale=4.0))
+        model_rules(facts, make_spec(**NEEDED, true_cfg_scale=4.0).row_defaults)
 
 
 def test_what_is_free_on_resume_is_an_option() -> None:

@@ -258,7 +258,16 @@ def test_csv_as_spreadsheets_of_other_countries_write_it(tmp_path: Path, data: s
     assert found == [{"id": "a", "prompt": 'one; "two", three', "guidance_scale": "3,5"}]
 
 
+def test_a_comma_inside_a_name_is_no_delimiter(tmp_path: Path) -> None:
+    assert _rows(tmp_path / "a.csv", b"Prompt;style, mood\na fox, red;x\n") == [
+        (2, {"Prompt": "a fox, red", "style, mood": "x"})
+    ]
+    quoted = b'"style, mood";"prompt";"seed"\n"x";"a fox, red";3\n'
+    assert _rows(tmp_path / "b.csv", quoted) == [(2, {"style, mood": "x", "prompt": "a fox, red", "seed": "3"})]
+
+
 def test_a_comma_in_the_header_settles_it_and_one_column_needs_no_delimiter(tmp_path: Path) -> None:
     assert _rows(tmp_path / "a.csv", b"prompt,a;b\nx;y,z\n") == [(2, {"prompt": "x;y", "a;b": "z"})]
     assert _rows(tmp_path / "b.csv", b'"prompt; long"\na; b\n') == [(2, {"prompt; long": "a; b"})]
+    assert _rows(tmp_path / "d.csv", b"prompt,seed;x,y\na,b,c\n") == [(2, {"prompt": "a", "seed;x": "b", "y": "c"})]
     assert _rows(tmp_path / "c.csv", b"sep=;\nprompt;n\na;1\n") == [(3, {"prompt": "a", "n": "1"})]

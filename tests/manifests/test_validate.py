@@ -284,6 +284,10 @@ def test_a_record_that_could_not_be_read_is_a_bad_row() -> None:
             {"steps": 0, "guidance_scale": -1.0},
             "steps: 0: must be at least 1; guidance_scale: -1: must be a finite number of at least 0",
         ),
+        (
+            {"width": 256, "height": 128, "sizes": ((128, 128),)},
+            "width: 256: the model draws 128x128 only; leave width and height out",
+        ),
         ({"size_multiple": 0}, "size_multiple 0: must be at least 1"),
         ({"min_images": 2, "max_images": 1}, "max_images 1 is less than min_images 2"),
     ],
@@ -292,6 +296,23 @@ def test_rules_refuse_defaults_that_no_row_may_have(options: dict[str, Any], rea
     with pytest.raises(SpecError) as caught:
         RowRules(**options)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "reason"),
+    [
+        ({"width": 64, "height": 64}, "width", "64: the model draws 128x128 or 192x64 only; "),
+        ({"height": 130}, "height", "130: the model draws "),
+        ({"width": 192}, "height", "128: the model draws "),
+        ({"width": 64, "steps": 0}, "steps", "0: must be at least 1"),
+    ],
+)
+def test_a_model_with_sizes_of_its_own_draws_no_other(values: dict[str, Any], field: str, reason: str) -> None:
+    rules = RowRules(width=128, height=128, size_multiple=16, sizes=((128, 128), (192, 64)))
+    found = _bad(rules, **values)
+    assert found.field == field and found.message.startswith(reason)
+    assert _row(rules).width == 128
+    assert _row(rules, width=192, height=64).height == 64
 
 
 def test_rules_that_need_images_stand_by_themselves() -> None:

@@ -15,6 +15,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from manifests.validate import OPTIONAL
+
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
@@ -49,7 +51,10 @@ class Family:
 
     `output_type` is what the pipeline's call is asked for, `max_batch` the most pictures it takes at once (None: any),
     `text_only_params` the arguments that `encode` uses up; `encodes_apart` says that `encode` alone needs the text
-    encoders (TEXT_ENCODERS).
+    encoders (TEXT_ENCODERS). `sizes` are the only ones that it draws, (width, height) in pixels; empty: any multiple.
+
+    Of the pipelines that `build` makes, known before one is made: `built_multiple` is their `size_multiple`, `columns`
+    are the optional manifest columns that their call has an argument for.
     """
 
     name: str = ""
@@ -60,6 +65,9 @@ class Family:
     max_batch: int | None = None
     text_only_params: frozenset[str] = frozenset()
     encodes_apart = False
+    sizes: tuple[tuple[int, int], ...] = ()
+    built_multiple = 16
+    columns: frozenset[str] = OPTIONAL
 
     def size_multiple(self, pipe: Any) -> int:
         """Width and height must be multiples of this many pixels."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from manifests.validate import OPTIONAL
 from workers.families.base import Defaults, Embeddings, Family, Settle, accepted, as_made, to_unit_range
 from workers.families.tokenizers import mistral_tokenizer
 
@@ -88,6 +89,7 @@ class Flux2(Family):
     tiny_defaults = Defaults(width=64, height=64, steps=4, guidance_scale=4.0)
     output_type = "latent"
     encodes_apart = True
+    columns = OPTIONAL - {"true_cfg_scale", "negative_prompt"}
     text_only_params = frozenset({"caption_upsample_temperature"})
 
     def image_limits(self, pipe: Any) -> tuple[int, int | None]:
