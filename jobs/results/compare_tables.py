@@ -13,6 +13,7 @@ _HEAD = (
     *("speed-up a / b", "95 % interval", "improvement", "verdict"),
 )
 _TEXTS = frozenset({"model", "size", "a", "b", "verdict"})
+_ABOUT = ("model", "size", "steps", "batch")
 _SCALE = {"picture_s": 1.0, "step_ms": 1e-3}  # to seconds
 
 
@@ -28,7 +29,7 @@ def _metric_table(metric: str, comparisons: Sequence[Comparison]) -> TextTable:
         for line in each.lines
         if line.metric == metric
     )
-    return TextTable(_TITLES[metric], _HEAD, rows, _TEXTS)
+    return TextTable(_TITLES[metric], _HEAD, rows, _TEXTS, _ABOUT)
 
 
 def _place(line: Line) -> tuple[str, str, str, str]:

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 _WIDE = 10_000  # columns off a terminal, where nothing wraps
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """`title` above, `head` over the columns; those of `texts` hold texts, the others figures."""
+    """`title` above, `head` over the columns; those of `texts` hold texts, the others figures.
+
+    `about` are columns that say what was measured; where all rows agree in one, `told_once` moves it into `subtitle`.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     texts: frozenset[str]
+    about: tuple[str, ...] = ()
+    subtitle: str = ""
+
+    def told_once(self) -> TextTable:
+        """The table without the columns of `about` that are the same in every row; the subtitle has them."""
+        same = [name for name in self.about if len({row[self.head.index(name)] for row in self.rows}) == 1]
+        said = ", ".join(f"{name} {self.rows[0][self.head.index(name)]}" for name in same)
+        return replace(self.without(same), subtitle=said)
+
+    def without(self, names: Collection[str]) -> TextTable:
+        """The table without these columns."""
+        kept = [k for k, name in enumerate(self.head) if name not in names]
+        rows = tuple(tuple(row[k] for k in kept) for row in self.rows)
+        about = tuple(name for name in self.about if name not in names)
+        return replace(self, head=tuple(self.head[k] for k in kept), rows=rows, about=about)
 
     def markdown(self) -> str:
         """A pipe table under a heading."""
