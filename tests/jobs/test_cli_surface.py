@@ -20,7 +20,7 @@ SURFACE = {
     },
     "check": {"manifest", "--model", "--column", "--limit"},
     "status": {"out", "--json"},
-    "attention": {"--json"},
+    "attention": {"--json", "--all"},
     "report": {"out", "--to", "--pictures"},
     "export": {
         "out", "--to", "--name", "--where", "--limit", "--metadata", "--webdataset", "--shard-mb", "--no-files",
