@@ -26,6 +26,7 @@ from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.spec import JobSpec
+from jobs.start_up import StartUp
 from manifests.errors import JobStopped, OutputError, one_line
 from workers.logs import log_to
 from workers.pipelines import LoadOptions
@@ -85,7 +86,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
                 [run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())]
             )
             with _terminable():
-                _drive(job, commits, lock, display or Display(), actor_class)
+                _drive(job, commits, lock, display or Display(), actor_class, began)
         clear_staging(job.out)
         write_card(job.out, job.file, job.ledger, job.rows)
         commits.append([end_record(job.rows, datetime.now(UTC))])
@@ -107,11 +108,17 @@ def _stopped(job: RenderJob, error: OSError) -> JobStopped:
     return JobStopped(f"stopped: {job.out.uri}: {one_line(error, 300)}; mend that, and the same command resumes")
 
 
-def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any) -> None:
+def _drive(
+    job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any, began: float
+) -> None:
+    start_up = StartUp(display, job.spec, began)
+    start_up.ray(job.rows, job.rows - job.ledger.finished(job.rows))
     with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
         settings = _worker_settings(job, resources)
+        workers = min(resources.workers, job.rows)
+        start_up.loading(resources, workers, settings.dtype)
         pool = WorkerPool(
             actor_class or _render_actor(),
             {"num_gpus": job.spec.gpus_per_worker, "num_cpus": 1} if resources.device == "cuda" else {"num_cpus": 1},
@@ -138,6 +145,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
 
         def turn() -> None:
             nonlocal beaten
+            start_up.observe(pool.members.values(), job.file.decisions)
             now = time.monotonic()
             if now - beaten >= min(BEAT_SECONDS, display.seconds):
                 beaten = now
@@ -147,7 +155,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
 
         with display:
             try:
-                driver.run(min(resources.workers, job.rows))
+                driver.run(workers)
             finally:
                 publisher.close()
 
