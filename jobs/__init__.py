@@ -13,7 +13,8 @@
     commits.py   the log: the only truth          ledger.py   what it adds up to
     error_rows.py  rows that no worker can write
     publish.py   moving files into the tables     lock.py     one driver an output folder
-    progress.py  showing it live                  status.py   reading it from outside
+    progress.py  showing it live                  start_up.py  how a run gets going
+    status.py    reading it from outside
     check.py, dry_run.py, demo.py, attention_table.py   the work of smaller commands
     bench/       attention backends in turns      export/      from the tables to what other programs take
     results/     after the job: reading what it left

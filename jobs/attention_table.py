@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from attention import BACKENDS, Finding, examine
+from attention.backends import DEVICES
 
 _HEAD_SIZE = 128  # of FLUX.1, FLUX.2, Qwen-Image and most other large models
+CPU = "CPU"
+_SEVERAL = 3  # backends that share a reason before they share a line
 _HEADER = ("backend", "usable", "exact", "masks", "compiles", "")
 
 
@@ -33,15 +37,32 @@ class AttentionTable:
             "backends": [_plain(finding) for finding in self.findings],
         }
 
-    def text(self) -> str:
-        """For people: a line a backend, never wrapped."""
-        rows = [_HEADER, *map(_row, self.findings)]
+    def text(self, every: bool = False) -> str:
+        """For people: a line a backend, never wrapped; those unusable for one reason in one line, unless `every`."""
+        groups = {} if every else self._groups()
+        grouped = {name for names in groups.values() for name in names}
+        rows = [_HEADER, *(_row(finding) for finding in self.findings if finding.backend.name not in grouped)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(_HEADER) - 1)]
         lines = [
             "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
             for row in rows
         ]
+        lines += [f"{len(names)} more, {reason}: {', '.join(names)}" for reason, names in groups.items()]
+        if groups:
+            lines.append("--all: a line for each, with what installs it")
         return "\n".join([f"tried on {self.device}, {self.dtype}, heads of {self.head_size}", *lines])
+
+    def _groups(self) -> dict[str, list[str]]:
+        """Names of backends by why they are unusable: those for other devices, and several that lack the same."""
+        here = "cpu" if self.device == CPU else "cuda"
+        elsewhere: defaultdict[str, list[str]] = defaultdict(list)
+        lacking: defaultdict[str, list[str]] = defaultdict(list)
+        for backend, finding in ((each.backend, each) for each in self.findings if each.usable is False):
+            if here in backend.devices:
+                lacking[f"unusable, {finding.reason}"].append(backend.name)
+            else:
+                elsewhere[f"for {DEVICES[backend.devices[0]]} only"].append(backend.name)
+        return elsewhere | {reason: names for reason, names in lacking.items() if len(names) >= _SEVERAL}
 
 
 def survey_backends() -> AttentionTable:
@@ -52,7 +73,7 @@ def survey_backends() -> AttentionTable:
     dtype = "bfloat16" if device == "cuda" else "float32"
     with _quiet():
         findings = tuple(examine(backend, device, dtype, _HEAD_SIZE) for backend in BACKENDS.values())
-    name = torch.cuda.get_device_name() if device == "cuda" else "CPU"
+    name = torch.cuda.get_device_name() if device == "cuda" else CPU
     return AttentionTable(name, dtype, _HEAD_SIZE, findings)
 
 

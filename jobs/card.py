@@ -11,6 +11,7 @@ from jobs.jobfile import JobFile
 from jobs.ledger import Ledger
 from manifests.schemas import TABLES, extra_names, table_schema
 from manifests.storage import Location
+from workers import demo
 
 _ROW = {"images": "a picture", "steps": "a denoising step of a picture", "errors": "a manifest row that failed"}
 _SIZES = (("n<1K", 10**3), ("1K<n<10K", 10**4), ("10K<n<100K", 10**5), ("100K<n<1M", 10**6), ("1M<n<10M", 10**7))
@@ -45,13 +46,20 @@ select id, prompt, denoise_ms / batch_size as ms from 'images/*.parquet' where n
 
 ## Licence
 
-None is stated. The model's licence may bind what is done with its pictures, and the prompts may have one of their own:
-look both up and set `license` at the top of this file before publishing.
+{licence}
 
 ## Columns
 
 {columns}
 """
+
+_LICENCE_UNKNOWN = """\
+None is stated. The model's licence may bind what is done with its pictures, and the prompts may have one of their own:
+look both up and set `license` at the top of this file before publishing."""
+_LICENCE_DEMO = """\
+Apache-2.0, which is the licence of the model: it ships inside renderay and was trained on nothing but what renderay's
+own code drew. The prompts may have a licence of their own: look it up and mend `license` at the top of this file before
+publishing."""
 
 
 def write_card(out: Location, job: JobFile, ledger: Ledger, rows: int) -> None:
@@ -64,20 +72,27 @@ def write_card(out: Location, job: JobFile, ledger: Ledger, rows: int) -> None:
         done=done,
         failed=failed,
         left=f"; still to be rendered when this was written: {left}" if left else "",
+        licence=_LICENCE_DEMO if _licence(job) else _LICENCE_UNKNOWN,
         figures=_table(("", ""), _figures(job)),
         columns="\n\n".join(_columns(table, job.extra) for table in TABLES),
     )
-    (out / "README.md").write_bytes(f"---\n{_front_matter(pictures)}---\n\n{text}".encode())
+    (out / "README.md").write_bytes(f"---\n{_front_matter(pictures, _licence(job))}---\n\n{text}".encode())
 
 
-def _front_matter(pictures: int) -> str:
+def _licence(job: JobFile) -> str | None:
+    """The licence of the model, by the hub's name for it; None where it is not ours, in part or whole."""
+    ours = job.spec["model"] == demo.NAME and not job.spec["lora"]
+    return demo.LICENCE if ours else None
+
+
+def _front_matter(pictures: int, licence: str | None) -> str:
     configs = [
         {"config_name": table, "data_files": f"{table}/*.parquet"} | ({"default": True} if table == "images" else {})
         for table in TABLES
     ]
     size = next((name for name, limit in _SIZES if pictures < limit), "n>10M")
     card = {
-        "license": "unknown",
+        "license": licence or "unknown",
         "task_categories": ["text-to-image"],
         "tags": ["renderay", "synthetic"],
         "size_categories": [size],

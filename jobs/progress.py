@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.pool import WorkerPool
 
 _PLAIN_SECONDS = 10.0
+_LOADING_SECONDS = 60.0  # between plain lines while no worker is ready: there is nothing new to say
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Snapshot:
     elapsed: float
     workers: tuple[WorkerLine, ...]
 
+    @property
+    def ready(self) -> int:
+        """How many workers have loaded the model."""
+        return sum(worker.stage not in ("starting", "loading") for worker in self.workers)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, for the heartbeat."""
         return asdict(self)
@@ -51,10 +57,9 @@ class Snapshot:
         """All of it in one line."""
         rate = f"{self.rate:.2f} pictures/s" if self.rate else "no rate yet"
         left = f"about {duration(self.eta)} left" if self.eta is not None else "time left unknown"
-        ready = sum(worker.stage not in ("starting", "loading") for worker in self.workers)
         return (
             f"{self.done + self.failed}/{self.rows} rows, {self.failed} failed, {rate}, {left}, "
-            f"{ready}/{len(self.workers)} workers"
+            f"{self.ready}/{len(self.workers)} workers"
         )
 
 
@@ -123,6 +128,9 @@ class Display:
     def __exit__(self, *error: object) -> None:
         return None
 
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+
     def update(self, state: Snapshot) -> None:
         """Show the job as it is now."""
 
@@ -131,15 +139,23 @@ class Display:
 
 
 class PlainDisplay(Display):
-    """One line every ten seconds on standard error, for logs and pipes."""
+    """What is said, then one line every ten seconds on standard error, for logs and pipes."""
 
     def __init__(self) -> None:
-        self._shown = -_PLAIN_SECONDS
+        self._began = time.monotonic()
+        self._shown: float | None = None
+
+    def say(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+        self._shown = time.monotonic()
 
     def update(self, state: Snapshot) -> None:
-        if time.monotonic() - self._shown >= _PLAIN_SECONDS:
-            self._shown = time.monotonic()
-            print(state.line(), file=sys.stderr, flush=True)
+        if state.ready:
+            due = self._shown is None or time.monotonic() - self._shown >= _PLAIN_SECONDS
+        else:
+            due = time.monotonic() - (self._shown or self._began) >= _LOADING_SECONDS
+        if due:
+            self.say(state.line())
 
     def warn(self, text: str) -> None:
         print(_warning(text), file=sys.stderr, flush=True)
@@ -171,6 +187,11 @@ class LiveDisplay(Display):
 
     def __exit__(self, *error: object) -> None:
         self._live.stop()
+
+    def say(self, line: str) -> None:
+        from rich.text import Text
+
+        self._live.console.print(Text(line), soft_wrap=True)
 
     def update(self, state: Snapshot) -> None:
         rate = f"{state.rate:.2f} pictures/s" if state.rate else "no rate yet"

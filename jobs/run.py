@@ -28,6 +28,7 @@ from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.rules import require_possible
 from jobs.spec import JobSpec
+from jobs.start_up import StartUp
 from manifests.errors import AttentionError, JobStopped, ManifestError, ModelError, SpecError, one_line
 from workers.logs import log_to
 from workers.pipelines import LoadOptions
@@ -91,7 +92,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
                 [run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())]
             )
             with _terminable():
-                _drive(job, commits, lock, display or Display(), actor_class)
+                _drive(job, commits, lock, display or Display(), actor_class, began)
         clear_staging(job.out)
         write_card(job.out, job.file, job.ledger, job.rows)
         commits.append([end_record(job.rows, datetime.now(UTC))])
@@ -119,7 +120,11 @@ def _stopped(job: RenderJob, error: OSError) -> JobStopped:
     return JobStopped(f"stopped: {job.out.uri}: {one_line(error, 300)}; mend that, and the same command resumes")
 
 
-def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any) -> None:
+def _drive(
+    job: RenderJob, commits: CommitLog, lock: DriverLock, display: Display, actor_class: Any, began: float
+) -> None:
+    start_up = StartUp(display, job.spec, began)
+    start_up.ray(job.rows, job.rows - job.ledger.finished(job.rows))
     with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
@@ -130,6 +135,8 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
 
         job.warn = warn
         settings = _worker_settings(job, resources)
+        workers = min(resources.workers, job.rows)
+        start_up.loading(resources, workers, settings.dtype)
         pool = WorkerPool(
             actor_class or _render_actor(),
             {"num_gpus": job.spec.gpus_per_worker, "num_cpus": 1} if resources.device == "cuda" else {"num_cpus": 1},
@@ -156,6 +163,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
 
         def turn() -> None:
             nonlocal beaten
+            start_up.observe(pool.members.values(), job.file.decisions)
             now = time.monotonic()
             if now - beaten >= min(BEAT_SECONDS, display.seconds):
                 beaten = now
@@ -165,7 +173,7 @@ def _drive(job: RenderJob, commits: CommitLog, lock: DriverLock, display: Displa
 
         with display:
             try:
-                driver.run(min(resources.workers, job.rows))
+                driver.run(workers)
             except _REFUSALS:
                 pool.close()  # lest a worker that is still being born writes behind us
                 raise

@@ -44,7 +44,7 @@ class ModelFacts(ModelTraits):
     """What a loaded pipeline is and takes.
 
     `max_batch` in pictures a call; `placement` is resident, spread or swap, `swap_seconds` what swapping costs a
-    lease; `load_seconds` is wall time.
+    lease; `load_seconds` is wall time; `weights` how many numbers all components hold, 0 where they were not loaded.
     """
 
     parameters: frozenset[str]
@@ -58,6 +58,7 @@ class ModelFacts(ModelTraits):
     quantized: tuple[str, ...] = ()
     placement: str = "resident"
     swap_seconds: float = 0.0
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,14 @@ def load_model(text: str, device: str, dtype: str, options: LoadOptions | None =
         placement=loaded.placement,
         swap_seconds=loaded.residency.seconds_per_lease,
         load_seconds=time.perf_counter() - started,
+        weights=_weights(loaded.pipe),
     )
     return LoadedModel(loaded.pipe, loaded.family, facts, device, loaded.residency)
+
+
+def _weights(pipe: Any) -> int:
+    components = (each for each in pipe.components.values() if hasattr(each, "parameters"))
+    return sum(weight.numel() for each in components for weight in each.parameters())
 
 
 def _cannot_load(text: str, error: Exception) -> ModelError:

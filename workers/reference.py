@@ -34,7 +34,7 @@ class ModelReference:
 
 def parse_model(text: str) -> ModelReference:
     """Tell the kinds of model apart. ModelError where the text is none of them, or a folder without a pipeline."""
-    if text == "demo":
+    if text == demo.NAME:
         return ModelReference(text, "demo", str(demo.FOLDER))
     kind, separator, rest = text.partition(":")
     if separator and kind in ("tiny", "random"):

@@ -16,6 +16,7 @@ _HEAD = (
     *("warm-up s/picture", "peak GiB"),
 )
 _TEXTS = frozenset({"model", "configuration", "ran", "reason"})
+_SPARE = ("peak GiB", "warm-up s/picture")
 
 
 def bench_comparisons(file: BenchFile, sides: dict[str, Side]) -> list[Comparison]:
@@ -26,7 +27,8 @@ def bench_comparisons(file: BenchFile, sides: dict[str, Side]) -> list[Compariso
 def bench_tables(file: BenchFile, sides: dict[str, Side], comparisons: list[Comparison]) -> list[TextTable]:
     """The configurations, what failed, then the two tables of comparisons."""
     rows = tuple(_row(entry, sides[entry.folder]) for entry in file.entries if entry.measured)
-    found = [TextTable(f"Every configuration, medians of {file.rounds} rounds taken in turns", _HEAD, rows, _TEXTS)]
+    title = f"Every configuration, medians of {file.rounds} rounds taken in turns"
+    found = [TextTable(title, _HEAD, rows, _TEXTS, about=("model",), spare=_SPARE)]
     failed = tuple((entry.model, entry.name, entry.failure) for entry in file.entries if entry.failure)
     if failed:
         found.append(TextTable("Failed", ("model", "configuration", "reason"), failed, _TEXTS))

@@ -9,7 +9,8 @@ import click
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="print one JSON object")
-def attention(as_json: bool) -> None:
+@click.option("--all", "every", is_flag=True, help="a line for every backend, those for other devices too")
+def attention(as_json: bool, every: bool) -> None:
     """Try every attention backend on this machine.
 
     Prints which work, which do not and why, and the line that installs them.
@@ -17,4 +18,4 @@ def attention(as_json: bool) -> None:
     from jobs.attention_table import survey_backends
 
     found = survey_backends()
-    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text())
+    click.echo(json.dumps(found.as_json(), indent=2) if as_json else found.text(every))

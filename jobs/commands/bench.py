@@ -73,7 +73,7 @@ def bench(
     from jobs.bench.plan import make_plan
     from jobs.bench.run import run_bench
     from jobs.bench.tables import write_tables
-    from jobs.results.text_table import print_tables
+    from jobs.results.terminal_table import print_tables
     from manifests.storage import locate
 
     plan = make_plan(

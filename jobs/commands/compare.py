@@ -43,7 +43,7 @@ def compare(
     from jobs.results.compare_tables import comparison_tables, notes
     from jobs.results.picture_pairs import pair_pictures, pair_tables
     from jobs.results.sides import comparisons_of
-    from jobs.results.text_table import print_tables
+    from jobs.results.terminal_table import print_tables
 
     comparisons = comparisons_of(run, a, b)
     wanted = pictures if pictures is not None else 12 if html else 0

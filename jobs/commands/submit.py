@@ -38,6 +38,7 @@ def submit(
     Ctrl-C leaves the job running. The same command again resumes.
     """
     from jobs.commits import new_run_id
+    from jobs.rules import require_possible
     from jobs.submit.follow import follow
     from jobs.submit.reach import resolve
     from jobs.submit.runtime_env import read_runtime_env
@@ -45,6 +46,7 @@ def submit(
 
     spec = make_spec(**merge_config(config, {"manifest": manifest, **options}))
     url, environment = parse_address(spec.address), read_runtime_env(runtime_env)
+    require_possible(spec)
     reach = resolve(spec, shared)
     server = connect(url)
     submission_id = f"renderay-{new_run_id(datetime.now(UTC), token.token_hex(4))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from jobs.export.fonts import FontChooser
@@ -118,16 +119,16 @@ class ContactSheet:
 
 
 def thumbnail(data: bytes) -> Image:
-    """An encoded picture as RGB that fits a cell; a small one is enlarged by a whole factor, its pixels kept."""
+    """An encoded picture as RGB whose longer side is a cell's, so that all sizes are seen alike."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
         rgb = image.convert("RGB")
-    factor = _CELL // max(rgb.size)
-    if factor > 1:
-        return rgb.resize((rgb.width * factor, rgb.height * factor), Image.Resampling.NEAREST)
-    rgb.thumbnail((_CELL, _CELL), Image.Resampling.LANCZOS)
-    return rgb
+    scale = _CELL / max(rgb.size)
+    size = (max(1, round(rgb.width * scale)), max(1, round(rgb.height * scale)))
+    if scale > 1:  # a whole factor beyond the cell first: a small picture's pixels stay squares, none wider than others
+        rgb = rgb.resize((rgb.width * ceil(scale), rgb.height * ceil(scale)), Image.Resampling.NEAREST)
+    return rgb.resize(size, Image.Resampling.LANCZOS)
 
 
 def facts_of(record: Mapping[str, Any]) -> tuple[str, str]:

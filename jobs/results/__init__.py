@@ -10,10 +10,11 @@
     sides.py             which runs are which side
     compare.py           two sides compared
     picture_pairs.py     the same pictures of both, by PSNR and SSIM
-    compare_tables.py    a comparison as tables       compare_html.py   as a page
+    compare_tables.py    a comparison as tables       compare_html.py   as a page: compare.html and .css
     bench_file.py        the configurations that a bench left
-    text_table.py        a table for a terminal and for Markdown
+    text_table.py        a table of texts               terminal_table.py  in the width of a terminal
     report/              `renderay report`: one page about a job
+    webpage/             what the pages share: design, theme, what they forbid themselves
 
 Rule: nothing here writes into the tables or the log, and nothing needs Ray, torch or a GPU.
 """

@@ -13,6 +13,8 @@ _HEAD = (
     *("speed-up a / b", "95 % interval", "improvement", "verdict"),
 )
 _TEXTS = frozenset({"model", "size", "a", "b", "verdict"})
+_ABOUT = ("model", "size", "steps", "batch", "a")
+_SPARE = ("improvement",)  # the speed-up says the same
 _SCALE = {"picture_s": 1.0, "step_ms": 1e-3}  # to seconds
 
 
@@ -28,7 +30,8 @@ def _metric_table(metric: str, comparisons: Sequence[Comparison]) -> TextTable:
         for line in each.lines
         if line.metric == metric
     )
-    return TextTable(_TITLES[metric], _HEAD, rows, _TEXTS)
+    about = (*_ABOUT, "a, s") if len(rows) > 1 else _ABOUT  # a baseline's figure, where it is one for all
+    return TextTable(_TITLES[metric], _HEAD, rows, _TEXTS, about, _SPARE)
 
 
 def _place(line: Line) -> tuple[str, str, str, str]:

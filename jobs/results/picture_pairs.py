@@ -96,7 +96,8 @@ def pair_tables(pairs: Sequence[Sequence[PicturePair]]) -> list[TextTable]:
         for shown in pairs
         for each in shown
     )
-    return [TextTable("Pictures", head, rows, frozenset({"a", "b", "id", "prompt and seed"}))] if rows else []
+    texts = frozenset({"a", "b", "id", "prompt and seed"})
+    return [TextTable("Pictures", head, rows, texts, about=("a", "b"))] if rows else []
 
 
 def _read(images: Any, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:

@@ -14,12 +14,11 @@ from manifests.row import Row
 from manifests.rows import parse_rows
 from manifests.storage import locate
 from manifests.survey import survey
+from manifests.validate import RowRules
 from workers.lora import parse_lora
 from workers.reference import parse_model
 
-MAX_BYTES = (
-    64 << 20
-)  # the head node keeps what is sent in memory, and takes 100 MiB at a time, renderay's code included
+MAX_BYTES = 64 << 20  # the head node keeps what is sent in memory, and takes 100 MiB at a time, our code included
 _A_URI = "a URI such as s3://"
 _A_HUB_ID = "a model of the Hugging Face hub"
 
@@ -143,7 +142,7 @@ def _require_small(files: Sequence[ManifestFile]) -> None:
 
 
 def _require_reachable_images(files: Sequence[ManifestFile], spec: JobSpec, folders: Sequence[str]) -> None:
-    for row in parse_rows(files, spec.columns, spec.rules(), spec.limit):
+    for row in parse_rows(files, spec.columns, RowRules(**spec.row_defaults), spec.limit):
         for image in row.images if isinstance(row, Row) else ():
             path = _local_path(image.uri) if image.uri else None
             if path is not None and not _inside(path, folders):

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from attention import BACKENDS
+from attention import BACKENDS, Finding
+from jobs.attention_table import AttentionTable
 from tests.conftest import run
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GP
 
 @pytest.fixture(scope="module")
 def printed() -> subprocess.CompletedProcess[str]:
-    return run("attention")
+    return run("attention", "--all")
 
 
 def test_every_backend_has_one_line_whole(printed: subprocess.CompletedProcess[str]) -> None:
@@ -38,6 +39,36 @@ def test_each_gives_its_true_reason_and_what_installs_it(printed: subprocess.Com
         assert "(pip install --no-build-isolation 'renderay[flash]')" in lines["flash"]
     assert lines["flash_hub"].endswith("; downloads a kernel from the hub; only by name")
     assert "Ascend NPUs only" in lines["_native_npu"]
+
+
+def test_those_for_other_devices_share_a_line_a_device() -> None:
+    done = run("attention")
+    _, _, *lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines[:3]] == ["sdpa", "sdpa-flash", "sdpa-math"]
+    kinds = ("CUDA GPUs", "AMD GPUs", "Ascend NPUs", "XLA devices")
+    assert [line.split(" more, for ")[1].partition(" only: ")[0] for line in lines[3:-1]] == list(kinds)
+    named = [name for line in lines[3:-1] for name in line.partition(": ")[2].split(", ")]
+    assert sorted(named) == sorted(set(BACKENDS) - {"sdpa", "sdpa-flash", "sdpa-math"})
+    assert [int(line.split()[0]) for line in lines[3:-1]] == [len(named) - 3, 1, 1, 1]
+    assert lines[-1].startswith("--all: ")
+
+
+def test_on_a_gpu_several_that_lack_one_package_share_a_line() -> None:
+    lack = "package sageattention is not installed (pip install it)"
+    reasons = {
+        "sage": lack,
+        "sage_varlen": lack,
+        "_sage_qk_int8_pv_fp16_cuda": lack,
+        "flash": "no nvcc",
+        "flash4": "no nvcc",
+    }
+    findings = [Finding(BACKENDS[name], False, reason) for name, reason in reasons.items()]
+    findings += [Finding(BACKENDS["sdpa"], True, "error 0"), Finding(BACKENDS["flash_hub"], None, "by name")]
+    table = AttentionTable("NVIDIA H100", "bfloat16", 128, tuple(findings))
+    _, _, *lines = table.text().splitlines()
+    assert [line.split()[0] for line in lines] == ["flash", "flash4", "sdpa", "flash_hub", "3", "--all:"]
+    assert lines[4] == f"3 more, unusable, {lack}: sage, sage_varlen, _sage_qk_int8_pv_fp16_cuda"
+    assert len(table.text(every=True).splitlines()) == 2 + len(findings)
 
 
 def test_the_same_for_programs() -> None:

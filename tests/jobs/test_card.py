@@ -27,8 +27,16 @@ def test_every_column_is_described_and_no_other(table: str) -> None:
     assert set(COLUMNS[table]) == set(table_schema(table, {}).names)
 
 
-def write(folder: Path, *, done: int = 5, failed: int = 1, **facts: Any) -> DatasetCard:
-    spec = make_spec(manifest=("m.jsonl",), model="tiny:flux.1-dev", out=str(folder), steps=7)
+def write(
+    folder: Path,
+    *,
+    done: int = 5,
+    failed: int = 1,
+    model: str = "tiny:flux.1-dev",
+    lora: tuple[str, ...] = (),
+    **facts: Any,
+) -> DatasetCard:
+    spec = make_spec(manifest=("m.jsonl",), model=model, lora=lora, out=str(folder), steps=7)
     file = new_job_file(spec, [], Survey(6, {"Category": "string", "a|b": "int64"}), datetime.now(UTC))
     file.model = describe_model(worker_facts(**facts))
     file.decisions["NVIDIA H200"] = DECISIONS
@@ -52,3 +60,14 @@ def test_the_card_says_what_ran(tmp_path: Path) -> None:
     assert "torch 2.13, diffusers 0.42" in text
     assert "| `Category` | string | of the manifest |" in text and "| `a\\|b` | int64 |" in text
     assert "still to be rendered when this was written: 1.\n" in write(tmp_path, done=4).text
+
+
+def test_the_demo_models_licence_is_the_repositorys_and_no_other_models_is_known(tmp_path: Path) -> None:
+    ours = write(tmp_path / "ours", model="demo")
+    assert ours.data.license == "apache-2.0" and "None is stated" not in ours.text
+    assert "## Licence\n\nApache-2.0, which is the licence of the model" in ours.text
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert f'license = "{ours.data.license}"' in project.lower()
+    for name, others in (("hub", {"model": "demo/demo"}), ("lora", {"model": "demo", "lora": ("x/y",)})):
+        card = write(tmp_path / name, **others)
+        assert card.data.license == "unknown" and "## Licence\n\nNone is stated." in card.text

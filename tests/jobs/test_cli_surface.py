@@ -25,7 +25,7 @@ SURFACE = {
     "submit": RENDER | {"--shared", "--runtime-env", "--no-wait"},
     "check": {"manifest", "--model", "--column", "--width", "--height", "--limit"},
     "status": {"out", "--json"},
-    "attention": {"--json"},
+    "attention": {"--json", "--all"},
     "report": {"out", "--to", "--pictures"},
     "export": {
         "out", "--to", "--name", "--where", "--limit", "--metadata", "--webdataset", "--shard-mb", "--no-files",

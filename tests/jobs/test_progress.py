@@ -101,6 +101,29 @@ def test_plain_lines_come_at_once_and_then_seldom(capsys: pytest.CaptureFixture[
     assert (shown.out, shown.err) == ("", STATE.line() + "\n")
 
 
+def test_plain_lines_wait_after_a_phase_and_longer_while_nothing_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("jobs.progress.time.monotonic", lambda: now)
+    loading = Snapshot(10, 0, 0, 0, None, None, 0.0, (WorkerLine("w0", "loading", 0, 0, 0, 0),))
+    display = PlainDisplay()
+    for now, state, lines in (
+        (1000.0, loading, 0),
+        (1059.0, loading, 0),
+        (1060.0, loading, 1),
+        (1075.0, loading, 0),
+        (1075.1, STATE, 1),
+        (1085.0, STATE, 0),
+        (1085.2, STATE, 1),
+    ):
+        display.update(state)
+        assert capsys.readouterr().err.count("\n") == lines, now
+    display.say("rendering: [sdpa]")
+    display.update(STATE)
+    assert capsys.readouterr().err == "rendering: [sdpa]\n"
+
+
 def test_a_terminal_gets_a_bar_and_a_line_a_worker(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,13 +131,25 @@ def test_a_terminal_gets_a_bar_and_a_line_a_worker(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     many = tuple(WorkerLine(f"w{k}", "idle", 0, 0, 0, 0) for k in range(30))
-    with LiveDisplay() as display:
+    display = LiveDisplay()
+    display.say("starting Ray [here]")
+    with display:
+        display.say("loaded [there]")
         display.update(STATE)
         display.update(Snapshot(10, 3, 1, 6, 1.5, 9.0, 60.0, many))
         display._live.refresh()  # type: ignore[attr-defined]
     shown = capsys.readouterr()
     assert shown.out == ""
-    for text in ("4/10", "1.50 pictures/s", "0:00:09 left", "1 failed", "w15", "and 14 more"):
+    for text in (
+        "starting Ray [here]",
+        "loaded [there]",
+        "4/10",
+        "1.50 pictures/s",
+        "0:00:09 left",
+        "1 failed",
+        "w15",
+        "and 14 more",
+    ):
         assert text in shown.err
 
 
@@ -126,4 +161,5 @@ def test_the_stream_decides_the_display() -> None:
     assert type(display_for(io.StringIO())) is PlainDisplay
     assert type(display_for(Terminal())) is LiveDisplay
     with Display() as nothing:
+        nothing.say("x")
         nothing.update(STATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -97,6 +98,15 @@ def test_steps_add_up_to_the_denoising_time(rendered: tuple[Path, Path, subproce
     assert worst[0] < 0.02
 
 
+def test_it_says_how_it_gets_going_a_line_a_phase(
+    rendered: tuple[Path, Path, subprocess.CompletedProcess[str]],
+) -> None:
+    phases = [line.partition(" s  ")[2] for line in rendered[2].stderr.splitlines()][:5]
+    assert [phase.split()[0] for phase in phases] == ["15", "loading", "loaded", "measuring", "rendering:"]
+    weights = json.loads((rendered[1] / "job.json").read_text())["model"]["weights"]
+    assert weights > 100_000 and f"{weights / 1e3:.3g} k weights on CPU" in phases[2]
+
+
 def test_datasets_decodes_the_pictures(
     rendered: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -114,7 +124,7 @@ def test_a_model_that_cannot_load_stops_the_job_with_the_cause(tmp_path: Path) -
     began = time.monotonic()
     ended = run("render", manifest, "--model", folder, "--out", tmp_path / "out")
     assert ended.returncode == 2
-    said = [line for line in ended.stderr.splitlines() if "rows, " not in line]  # besides progress
+    said = [line for line in ended.stderr.splitlines() if not re.match(r" *\d+\.\d s  ", line)]  # besides progress
     assert len(said) == 1 and str(folder) in said[0] and "cannot be loaded" in said[0]
     assert time.monotonic() - began < 60
     assert "Traceback" in "".join(path.read_text() for path in (tmp_path / "out").glob("_logs/*"))

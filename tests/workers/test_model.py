@@ -28,6 +28,9 @@ def test_random_weights_are_the_same_everywhere_and_leave_the_random_state_alone
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_default_dtype() == torch.float32
     assert again.facts.fingerprint == tiny.facts.fingerprint
+    counted = sum(each.numel() for part in ("transformer", "vae", "text_encoder", "text_encoder_2")
+                  for each in getattr(again.pipe, part).parameters())  # fmt: skip
+    assert again.facts.weights == counted > 0
     for (name, one), (_, other) in zip(
         tiny.pipe.transformer.state_dict().items(), again.pipe.transformer.state_dict().items(), strict=True
     ):

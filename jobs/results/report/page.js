@@ -1,27 +1,3 @@
-"use strict";
-
-const byId = (id) => document.getElementById(id);
-
-/* Theme: the system's, or the reader's own, remembered where the browser allows it. */
-{
-  const button = byId("theme");
-  const themes = ["auto", "light", "dark"];
-  let theme = "auto";
-  try { theme = localStorage.getItem("renderay-theme") ?? "auto"; } catch { /* pages from a file may have no storage */ }
-  const show = () => {
-    if (theme === "auto") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = theme;
-    button.firstElementChild.textContent = theme;
-  };
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    theme = themes[(themes.indexOf(theme) + 1) % themes.length];
-    try { localStorage.setItem("renderay-theme", theme); } catch { /* as above */ }
-    show();
-  });
-  show();
-}
-
 /* Charts: the pointer or the arrow keys read one mark out. */
 for (const plot of document.querySelectorAll(".plot[data-readout]")) {
   const texts = JSON.parse(plot.dataset.readout);

@@ -29,12 +29,33 @@ def test_captions_break_between_words_and_end_in_an_ellipsis() -> None:
 
 @pytest.mark.parametrize(
     ("size", "shown"),
-    [((64, 64), (320, 320)), ((1024, 512), (360, 180)), ((128, 8), (256, 16)), ((300, 10), (300, 10))],
+    [
+        ((64, 64), (360, 360)),
+        ((128, 128), (360, 360)),
+        ((192, 192), (360, 360)),
+        ((360, 360), (360, 360)),
+        ((1024, 512), (360, 180)),
+        ((96, 192), (180, 360)),
+        ((128, 8), (360, 22)),
+        ((3000, 2), (360, 1)),
+    ],
 )
-def test_thumbnails_fit_and_small_pictures_grow_by_whole_factors(size: tuple[int, int], shown: tuple[int, int]) -> None:
+def test_every_picture_fills_its_cell_and_keeps_its_proportions(size: tuple[int, int], shown: tuple[int, int]) -> None:
     buffer = io.BytesIO()
-    Image.new("RGB", size, "red").save(buffer, "WEBP")
+    Image.new("RGB", size, "red").save(buffer, "WEBP", lossless=True)
     assert thumbnail(buffer.getvalue()).size == shown
+
+
+def test_the_pixels_of_a_small_picture_stay_squares() -> None:
+    buffer = io.BytesIO()
+    chess = Image.new("L", (64, 64))
+    chess.putdata([255 * ((x + y) % 2) for y in range(64) for x in range(64)])
+    chess.save(buffer, "PNG")
+    cell = thumbnail(buffer.getvalue()).convert("L")
+    side = 360 / 64
+    middles = [cell.getpixel((int((x + 0.5) * side), int((y + 0.5) * side))) for y in range(64) for x in range(64)]
+    meant = [255 * ((x + y) % 2) for y in range(64) for x in range(64)]
+    assert max(abs(a - b) for a, b in zip(middles, meant, strict=True)) < 16  # smoothed, they would be grey
 
 
 def test_a_text_gets_a_font_that_has_its_letters() -> None:

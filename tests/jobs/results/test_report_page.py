@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import run, write_jsonl
 
@@ -88,7 +89,7 @@ def test_the_gallery_filters_by_text_and_by_any_column(opened: Callable[..., Any
     page.locator("[data-column=size]").select_option(label="64 × 64 (10)")
     assert shown(page) == [] and page.is_visible("#nothing")
     page.click("text=Clear")
-    page.wait_for_function("document.getElementById('shown').textContent === '18 shown'")
+    expect(page.locator("#shown")).to_have_text("18 shown")
     page.select_option("#order", "slow")
     times = page.evaluate("[...document.querySelectorAll('.cards .card')].map(c => cards[c.dataset.i].ms)")
     assert times == sorted(times, reverse=True)
@@ -110,7 +111,8 @@ def test_the_keyboard_is_enough(opened: Callable[..., Any]) -> None:
     page.keyboard.press("ArrowRight")
     assert page.inner_text("#viewer-prompt") == "fox number 2"
     page.keyboard.press("Escape")
-    page.wait_for_function(f"!document.getElementById('viewer').open && ({focused}) === 'fox number 2'")
+    expect(page.locator("#viewer")).to_be_hidden()
+    expect(page.locator(".card:focus .prompt")).to_have_text("fox number 2")
     page.keyboard.press("End")
     assert page.evaluate(focused) == "fox number 7"
     chart = page.locator(".plot.tall").first
@@ -126,7 +128,7 @@ def test_slow_rows_lead_to_their_card_even_if_filtered_away(opened: Callable[...
     assert shown(page) == []
     link = page.locator("#slowest tbody a").first
     link.click()
-    page.wait_for_function("document.querySelectorAll('.cards li[hidden]').length === 0")
+    expect(page.locator(".cards li[hidden]")).to_have_count(0)
     assert page.evaluate("'#' + document.activeElement.parentElement.id") == link.get_attribute("href")
 
 
