@@ -72,8 +72,15 @@ class Team:
         dist.all_reduce(equal, dist.ReduceOp.MIN)
         return bool(equal.item())
 
-    def close(self) -> None:
-        """Leave it, in peace only: after an error the others wait in a collective, and so would this process here."""
+    def end(self) -> None:
+        """Leave it, in peace only: after an error the others wait in a collective, and so would this process here.
+
+        Where there are others, the process ends with it: a thread of gloo's that still holds a tensor while Python is
+        taken down aborts the process, now and then (pytorch pull request 179291).
+        """
         if self.size > 1:
-            dist.barrier()  # gloo aborts a process whose peer is gone before it has closed its own connections
+            dist.all_reduce(torch.zeros(1, device=self._device))
             dist.destroy_process_group()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)

@@ -110,7 +110,7 @@ def main(given: list[str] | None = None) -> None:
         else:
             traceback.print_exc()
         os._exit(1)  # at once, for torchrun to end the others, who wait for this one
-    team.close()
+    team.end()
 
 
 def train_all(run: Run) -> None:

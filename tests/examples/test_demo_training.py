@@ -121,8 +121,9 @@ facts["together"] = team.in_step(trained.parameters)
 with torch.no_grad():
     module.weight += team.rank
 facts |= {"apart": team.in_step(trained.parameters), "agreed": team.agree(team.rank + 5.0), "share": team.share(6)}
-open(f"{sys.argv[1]}/{team.rank}.json", "w").write(json.dumps(facts))
-team.close()
+with open(f"{sys.argv[1]}/{team.rank}.json", "w") as file:
+    json.dump(facts, file)
+team.end()
 """
 
 

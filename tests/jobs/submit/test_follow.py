@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,16 +43,22 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.0)
 
 
+def followed(*given: Any) -> int:
+    """follow(*given) in a thread of its own: the browser of other tests leaves an event loop running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(follow, *given).result()
+
+
 def test_a_log_that_breaks_off_is_written_once() -> None:
     written: list[str] = []
-    assert follow(BrokenConnection("0123456789", [4, 0, 2, 9]), "job-1", written.append) == 3
+    assert followed(BrokenConnection("0123456789", [4, 0, 2, 9]), "job-1", written.append) == 3
     assert "".join(written) == "0123456789"
 
 
 def test_a_server_that_is_gone_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.0)
     with pytest.raises(JobStopped, match=r"^job job-1: its server does not answer any more: WebSocket"):
-        follow(BrokenConnection("0123", [1] * 1000), "job-1", lambda text: None)
+        followed(BrokenConnection("0123", [1] * 1000), "job-1", lambda text: None)
 
 
 def test_an_error_of_the_terminal_is_no_lost_connection() -> None:
@@ -59,7 +66,7 @@ def test_an_error_of_the_terminal_is_no_lost_connection() -> None:
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        follow(BrokenConnection("0123", []), "job-1", write)
+        followed(BrokenConnection("0123", []), "job-1", write)
 
 
 def test_the_exit_status_is_that_of_the_render_or_an_error_tells_why_there_is_none() -> None:

@@ -122,7 +122,7 @@ def test_an_address_where_no_job_server_answers_is_one_line(tmp_path: Path) -> N
         (["--out", "s3://b/o"], "address: not given; use --address with the URL"),
         (["--out", "o", "--address", "head:8265"], "out o: is a folder of this machine"),
         (["--out", "s3://b/o", "--address", "head:8265", "--steps", "0"], "steps: 0: "),
-        (["--out", "s3://b/o", "--address", "head:8265", "--width", "33"], "width 33: "),
+        (["--out", "s3://b/o", "--address", "head:8265", "--width", "33"], "width: 33: must be a multiple"),
         (["--out", "s3://b/o", "--address", "head:8265", "--runtime-env", "no.yaml"], "runtime-env no.yaml: No such"),
     ],
 )
