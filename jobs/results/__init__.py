@@ -12,6 +12,7 @@
     picture_pairs.py     the same pictures of both, by PSNR and SSIM
     compare_tables.py    a comparison as tables       compare_html.py   as a page: compare.html and .css
     bench_file.py        the configurations that a bench left
+    quantities.py        numbers as people read them
     text_table.py        a table of texts               terminal_table.py  in the width of a terminal
     report/              `renderay report`: one page about a job
     webpage/             what the pages share: design, theme, what they forbid themselves

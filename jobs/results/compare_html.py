@@ -9,8 +9,8 @@ from math import exp, log
 from jobs.results.compare import Comparison, Line
 from jobs.results.compare_tables import comparison_tables, notes
 from jobs.results.picture_pairs import PicturePair
-from jobs.results.report.plot import Tick
-from jobs.results.report.quantities import milliseconds
+from jobs.results.quantities import milliseconds
+from jobs.results.webpage.plot import Tick
 from jobs.results.webpage.render import render_webpage
 
 _NARROWEST = 1.02  # the chart reaches at least from 1 / 1.02 to 1.02

@@ -8,8 +8,7 @@
     activity.py      workers: leases, idle, deaths   workclock.py   time without the pauses between runs
     timeline.py      lanes and throughput, drawn     causes.py      failed rows by cause
     sample.py        which pictures are shown        thumbnails.py  their bytes, small
-    gallery.py       their cards and columns         plot.py        axes and paths of the charts
-    quantities.py    numbers as people read them     terminal.py    the summary
+    gallery.py       their cards and columns         terminal.py    the summary
     page.py          Report to HTML: page.html and its parts charts.html, gallery.html, page.css, page.js
 
 Rule: figures come from the tables and the log alone; pictures' bytes are read for those that are shown.

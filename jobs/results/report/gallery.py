@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.results.quantities import milliseconds
 from jobs.results.report.database import Connection, rows
-from jobs.results.report.quantities import milliseconds
 from jobs.results.report.sample import Key
 from manifests.schemas import extra_names
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.results.quantities import milliseconds
 from jobs.results.report.database import QUANTILES, Connection, rows
-from jobs.results.report.quantities import milliseconds
 
 _SHAPES_SHOWN = 12
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jobs.results.quantities import duration, milliseconds, rate, share, significant, utc
 from jobs.results.report.build import Report
 from jobs.results.report.headline import spread
-from jobs.results.report.quantities import duration, milliseconds, rate, share, significant, utc
 from jobs.results.webpage.render import render_webpage
 
 _SECTIONS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from jobs.results.quantities import share
 from jobs.results.report.database import Connection, rows
-from jobs.results.report.quantities import share
 
 _STAGES = (
     ("text", "Text encoding", "prompts to embeddings; nothing where the embedding was still known"),

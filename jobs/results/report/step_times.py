@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs.results.quantities import milliseconds
 from jobs.results.report.database import QUANTILES, Connection, rows
 from jobs.results.report.headline import Shape
-from jobs.results.report.plot import WIDTH, Axis, Tick, rectangles, value_axis
-from jobs.results.report.quantities import milliseconds
+from jobs.results.webpage.plot import WIDTH, Axis, Tick, rectangles, value_axis
 
 _CHARTS = 6
 _LABELS = 10

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jobs.results.quantities import duration, milliseconds, rate, share
 from jobs.results.report.build import Report
 from jobs.results.report.headline import spread
-from jobs.results.report.quantities import duration, milliseconds, rate, share
 
 _CAUSES = 3
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.results.quantities import duration, rate
 from jobs.results.report.activity import Span, WorkerActivity, merged
-from jobs.results.report.plot import HEIGHT, WIDTH, Axis, Tick, rectangles, time_axis, value_axis
-from jobs.results.report.quantities import duration, rate
 from jobs.results.report.workclock import WorkClock
+from jobs.results.webpage.plot import HEIGHT, WIDTH, Axis, Tick, rectangles, time_axis, value_axis
 
 _LANES = 128
 _RECTANGLES = 24_000  # on all lanes together: about 500 kB

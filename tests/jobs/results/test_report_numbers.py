@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.results.report.plot import rectangles, time_axis, value_axis
-from jobs.results.report.quantities import duration, milliseconds, rate, share, significant, utc
+from jobs.results.quantities import duration, milliseconds, rate, share, significant, utc
+from jobs.results.webpage.plot import rectangles, time_axis, value_axis
 
 
 def test_three_digits_count() -> None:
