@@ -15,6 +15,8 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from jobs.outfolder import require_vacant
+from manifests.storage import locate
 from tests.conftest import assert_exact, committed_rows, read_table, run, wait_until, write_jsonl
 
 MODEL = "tiny:flux.1-dev"
@@ -128,6 +130,8 @@ def test_a_model_that_cannot_load_stops_the_job_with_the_cause(tmp_path: Path) -
     assert len(said) == 1 and str(folder) in said[0] and "cannot be loaded" in said[0]
     assert time.monotonic() - began < 60
     assert "Traceback" in "".join(path.read_text() for path in (tmp_path / "out").glob("_logs/*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_logs"]
+    require_vacant(locate(tmp_path / "out"))  # it does not hinder the next try
 
 
 def test_a_backend_that_is_not_installed_stops_before_loading(tmp_path: Path) -> None:
