@@ -65,18 +65,18 @@ publishing."""
 def write_card(out: Location, job: JobFile, ledger: Ledger, rows: int) -> None:
     """Write the card of a job's output folder; `rows` is how many manifest rows the job takes."""
     pictures, done, failed = ledger.pictures, ledger.done.count_below(rows), ledger.failed.count_below(rows)
-    left = rows - done - failed
+    left, licence = rows - done - failed, _licence(job)
     text = _TEXT.format(
         model=job.spec["model"],
         pictures=pictures,
         done=done,
         failed=failed,
         left=f"; still to be rendered when this was written: {left}" if left else "",
-        licence=_LICENCE_DEMO if _licence(job) else _LICENCE_UNKNOWN,
+        licence=_LICENCE_DEMO if licence else _LICENCE_UNKNOWN,
         figures=_table(("", ""), _figures(job)),
         columns="\n\n".join(_columns(table, job.extra) for table in TABLES),
     )
-    (out / "README.md").write_bytes(f"---\n{_front_matter(pictures, _licence(job))}---\n\n{text}".encode())
+    (out / "README.md").write_bytes(f"---\n{_front_matter(pictures, licence)}---\n\n{text}".encode())
 
 
 def _licence(job: JobFile) -> str | None:

@@ -15,7 +15,6 @@ from typing import Any
 from attention import BACKENDS
 from manifests.errors import ModelError, RenderayError, named_line
 from manifests.fields import RESERVED_PARAMS
-from workers import demo
 from workers.families import Family, family_of
 from workers.fingerprint import fingerprint_quantized
 from workers.libraries import hide_loading, prepare_libraries
@@ -23,7 +22,7 @@ from workers.lora import fingerprint_loras
 from workers.pipelines import LoadOptions, load_pipeline, load_skeleton
 from workers.reference import ModelReference, parse_model
 from workers.residency import Residency
-from workers.traits import ModelTraits
+from workers.traits import ModelTraits, defaults_of, sizes_of
 
 VERSIONED = (
     *("renderay", "torch", "diffusers", "transformers", "accelerate", "safetensors", "pillow", "pyarrow", "ray"),
@@ -134,9 +133,9 @@ def _describe(reference: ModelReference, pipe: Any, family: Family, dtype: str) 
         pipeline=type(pipe).__name__,
         family=family.name or None,
         dtype=dtype,
-        defaults={"tiny": family.tiny_defaults, "demo": demo.DEFAULTS}.get(reference.kind, family.defaults),
+        defaults=defaults_of(reference, family),
         size_multiple=family.size_multiple(pipe),
-        sizes=demo.SIZES if reference.kind == "demo" else family.sizes,
+        sizes=sizes_of(reference, family),
         parameters=frozenset(signature) - {"self"} - RESERVED_PARAMS.keys(),
         columns=frozenset(column for column, argument in _COLUMNS.items() if argument in signature),
         min_images=min_images,

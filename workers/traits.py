@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from workers import demo
 from workers.families import FAMILIES
-from workers.families.base import Defaults
+from workers.families.base import Defaults, Family
 from workers.reference import ModelReference
 
 
@@ -30,6 +30,16 @@ class ModelTraits:
     max_images: int | None
 
 
+def defaults_of(reference: ModelReference, family: Family) -> Defaults:
+    """What rows of this model get that name nothing else."""
+    return {"tiny": family.tiny_defaults, "demo": demo.DEFAULTS}.get(reference.kind, family.defaults)
+
+
+def sizes_of(reference: ModelReference, family: Family) -> tuple[tuple[int, int], ...]:
+    """The only (width, height) that this model draws; empty where it draws any multiple."""
+    return demo.SIZES if reference.kind == "demo" else family.sizes
+
+
 def foreseen_traits(reference: ModelReference) -> ModelTraits | None:
     """The traits of a model that is made here or ships inside; None for a saved one, which must be looked at."""
     if reference.kind not in ("demo", "tiny", "random"):
@@ -39,9 +49,9 @@ def foreseen_traits(reference: ModelReference) -> ModelTraits | None:
     return ModelTraits(
         pipeline=family.pipelines[0],
         family=family.name,
-        defaults={"tiny": family.tiny_defaults, "demo": demo.DEFAULTS}.get(reference.kind, family.defaults),
+        defaults=defaults_of(reference, family),
         size_multiple=family.built_multiple,
-        sizes=demo.SIZES if reference.kind == "demo" else family.sizes,
+        sizes=sizes_of(reference, family),
         parameters=None,
         columns=family.columns,
         min_images=min_images,
