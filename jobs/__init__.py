@@ -1,10 +1,11 @@
 """What a person does with a job: submit it, watch it, read what it left.
 
     cli.py       the command line, put together   options.py  options and config from JobSpec
+    yaml_file.py  files of settings that a user names
     commands/    its commands, a file each
     api.py       the same from Python
     spec.py      what is asked for
-    run.py       one run from beginning to end
+    run.py       one run from beginning to end    sigterm.py  which ends it in order
     job.py       a job: manifest, ledger, decisions    jobfile.py, card.py  what it writes about itself
     outfolder.py  may a job begin there, and undoing it   glossary.py  what the tables' columns mean
     rules.py     what the model makes of rows, and what is refused before Ray starts

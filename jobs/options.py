@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import click
-import yaml
 
 from jobs.spec import JobSpec
-from manifests.errors import SpecError, one_line
+from jobs.yaml_file import read_mapping
+from manifests.errors import SpecError
 
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 _NAMED_METAVARS = {
@@ -92,14 +91,7 @@ def merge_config(path: str | None, given: dict[str, Any]) -> dict[str, Any]:
 
 def read_config(path: str) -> dict[str, Any]:
     """The options in a YAML file: keys as JobSpec names them, `-` or `_` between words."""
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"config {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"config {path}: not YAML: {one_line(error)}") from error
-    if not isinstance(found, dict):
-        raise SpecError(f"config {path}: must map option names to values, like `steps: 28`")
+    found = read_mapping("config", path, "option names to values, like `steps: 28`")
     options = {str(name).replace("-", "_"): value for name, value in found.items()}
     for name in ("manifest", "column", "lora", "quantize"):
         if isinstance(options.get(name), str):

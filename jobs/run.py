@@ -6,13 +6,10 @@ import contextlib
 import logging
 import os
 import secrets as token
-import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 from attention import require_usable
@@ -27,6 +24,7 @@ from jobs.pool import WorkerPool
 from jobs.progress import Display, Progress, snapshot
 from jobs.publish import Publisher, clear_staging, is_intact, roll_forward
 from jobs.rules import require_possible
+from jobs.sigterm import terminable
 from jobs.spec import JobSpec
 from jobs.start_up import StartUp
 from manifests.errors import AttentionError, JobStopped, ManifestError, ModelError, SpecError, one_line
@@ -91,7 +89,7 @@ def render(spec: JobSpec, display: Display | None = None, actor_class: Any = Non
             commits.append(
                 [run_record(run_id, job.rows, datetime.now(UTC), host=socket.gethostname(), pid=os.getpid())]
             )
-            with _terminable():
+            with terminable():
                 _drive(job, commits, lock, display or Display(), actor_class, began)
         clear_staging(job.out)
         write_card(job.out, job.file, job.ledger, job.rows)
@@ -125,7 +123,7 @@ def _drive(
 ) -> None:
     start_up = StartUp(display, job.spec, began)
     start_up.ray(job.rows, job.rows - job.ledger.finished(job.rows))
-    with cluster.connected(job.spec) as resources, _terminable():  # again: Ray puts a handler of its own
+    with cluster.connected(job.spec) as resources, terminable():  # again: Ray puts a handler of its own
         if not job.spec.address:
             require_usable(job.spec.attention, resources.device)
 
@@ -213,31 +211,6 @@ def _render_actor() -> Any:
     from workers.actor import RenderActor  # imports Ray
 
     return RenderActor
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the run in order, as an error does."""
-    terminated = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal terminated
-        terminated = True
-        raise KeyboardInterrupt  # inside ray.wait any other error becomes a SystemError
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        if not terminated:
-            raise
-        raise JobStopped("stopped by SIGTERM; the same command resumes") from error
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _summary(job: RenderJob, pictures_before: int, began: float) -> Summary:

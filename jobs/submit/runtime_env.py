@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from manifests.errors import SpecError, one_line
+from jobs.yaml_file import read_mapping
+from manifests.errors import SpecError
 
 _OURS = ("working_dir", "py_modules")
 
@@ -19,14 +17,7 @@ def read_runtime_env(path: str | None) -> dict[str, Any]:
     """
     if path is None:
         return {}
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"runtime-env {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecError(f"runtime-env {path}: not YAML: {one_line(error)}") from error
-    if not isinstance(found, dict):
-        raise SpecError(f"runtime-env {path}: must map fields of a Ray runtime environment to values, like `env_vars:`")
+    found = read_mapping("runtime-env", path, "fields of a Ray runtime environment to values, like `env_vars:`")
     if taken := [name for name in _OURS if name in found]:
         raise SpecError(f"runtime-env {path}: {taken[0]}: renderay's own code travels in it; leave it out")
     if not isinstance(found.get("env_vars") or {}, dict):
