@@ -10,6 +10,7 @@ import copy
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from examples.demo_model.descent import Descent
 from examples.demo_model.flow import Student, Velocity, noisy
@@ -33,7 +34,7 @@ def distil(run: Any) -> None:
             captioned = teacher(clip_ids, t5_ids, x, sigma, ones)
             bare = (none.expand(len(x), -1) for none in (pool.no_clip, pool.no_t5))
             flow = torch.lerp(teacher(*bare, x, sigma, ones), captioned, guidance[:, None, None])
-        return student.loss(clip_ids, t5_ids, x, sigma, guidance, flow)
+        return F.mse_loss(student.velocity(clip_ids, t5_ids, x, sigma, guidance), flow)
 
     descent = Descent(student.parts.train(), run.options.rate * _PEAK_RATE, loss, run.options.graph, run.team)
     low, high = _GUIDANCE
